@@ -1,0 +1,3 @@
+//! Tasks of the developers of this house.
+
+fn main() {}

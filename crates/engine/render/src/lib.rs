@@ -1,0 +1,1 @@
+//! Charts and directories become manifests.

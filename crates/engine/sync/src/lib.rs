@@ -1,0 +1,1 @@
+//! Desired against live: comparison, plan, health and waves.

@@ -1,0 +1,3 @@
+//! The whole model-delivery line in one binary.
+
+fn main() {}

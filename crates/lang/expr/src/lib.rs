@@ -1,0 +1,1 @@
+//! The expressions of workflows: `when` conditions and `{{...}}` tags.

@@ -1,0 +1,1 @@
+//! The sprig and Helm function library as pure functions.

@@ -1,0 +1,1 @@
+//! The model: photos to features, features to classes.

@@ -1,0 +1,1 @@
+//! OCI images: content store, building, pulling, pushing.

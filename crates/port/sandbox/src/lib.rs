@@ -1,0 +1,1 @@
+//! Processes in namespaces of their own, or as plain processes where the kernel refuses.

@@ -1,0 +1,1 @@
+//! GourmetGram, the web application.

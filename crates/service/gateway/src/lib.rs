@@ -1,0 +1,1 @@
+//! Splits traffic between environments.

@@ -1,0 +1,1 @@
+//! Keeps the cluster as git says.

@@ -1,0 +1,1 @@
+//! Follows each candidate from training to production.

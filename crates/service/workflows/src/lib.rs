@@ -1,0 +1,1 @@
+//! Runs workflows: the run loop around the workflow engine.

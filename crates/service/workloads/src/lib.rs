@@ -1,0 +1,1 @@
+//! Runs pods, and everything that makes pods.
