@@ -9,7 +9,7 @@ mod release;
 
 pub use file::{CanaryGates, Data, EvaluationGates, Gates, LoadGates, ModelFile, Training, parse_model_file};
 pub use release::{
-    Commit, ENVIRONMENTS, Environment, Gate, Phase, Release, ReleaseSpec, ReleaseStatus, Verdict,
+    Commit, Deployed, ENVIRONMENTS, Environment, Gate, Phase, Release, ReleaseSpec, ReleaseStatus, Verdict,
 };
 
 /// API group of Galley's own kinds.

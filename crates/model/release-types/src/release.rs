@@ -98,8 +98,21 @@ pub struct Commit {
     pub environment: Environment,
     /// The commit's id.
     pub commit: String,
+    /// What ran there before; nothing if the environment was empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Deployed>,
     /// When, RFC 3339.
     pub at: String,
+}
+
+/// What an environment runs, as its `values.yaml` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployed {
+    /// Registered model version.
+    pub version: String,
+    /// Digest of the image, `sha256:...`.
+    pub digest: String,
 }
 
 /// How far a release is.

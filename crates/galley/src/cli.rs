@@ -1,0 +1,363 @@
+//! The command line: definitions only, so that help, completions and the reference are made from one place.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub mod steps;
+
+/// Trains, judges, delivers and serves a model from one git repository
+#[derive(Debug, Parser)]
+#[command(name = "galley", version, about, long_about = None, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command
+    #[command(flatten)]
+    pub global: Global,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  galley up                         run the pipeline here; makes ./gourmetgram from the built-in template if there is none
+  galley up --once                  the same, until the release has ended; for scripts
+  galley status                     what runs where, and how to reach it
+  galley release list               every candidate and how far it came
+  galley release rollback production   put the former version back, by a commit
+  galley kubectl get pods -A        the cluster on this machine through kubectl
+
+Exit codes: 0 done; 1 the answer is no (a gate failed); 64 usage; 65 invalid input; 66 not found; 69 unavailable;
+70 a fault of Galley; 74 reading or writing; 75 conflict; 76 deadline passed; 77 not allowed; 78 configuration.";
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Folder of all state; default `.galley` in the pipeline repository
+    #[arg(long, global = true, env = "GALLEY_STATE", value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// More talk on standard error; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// No progress and no notices
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// How a list or an object is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for people
+    #[default]
+    Table,
+    /// A wider table
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// Names only
+    Name,
+}
+
+/// `-o`, on everything that shows something.
+#[derive(Clone, Debug, Args)]
+pub struct Output {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a pipeline repository on this machine
+    Up(Up),
+    /// Stop what `up` runs
+    Down(Down),
+    /// Show what runs where, and how to reach it
+    Status(Output),
+    /// Make a new pipeline repository from the built-in template
+    Init(Init),
+    /// Say what would be done, without doing it
+    Plan(Plan),
+    /// Submit and follow workflows
+    #[command(subcommand, alias = "wf")]
+    Workflow(Workflow),
+    /// Look at Applications and sync them
+    #[command(subcommand)]
+    App(App),
+    /// Follow releases, promote and roll back
+    #[command(subcommand)]
+    Release(Release),
+    /// Train, evaluate, register and try models
+    #[command(subcommand)]
+    Model(steps::Model),
+    /// Build and list images
+    #[command(subcommand)]
+    Image(Image),
+    /// Run kubectl against the cluster on this machine
+    #[command(after_help = "Needs `kubectl` on PATH. For other tools: export KUBECONFIG=\"$(galley kubectl --print-kubeconfig)\"")]
+    Kubectl(Kubectl),
+    /// Answer git's question for a password (used by the repositories that `up` sets up)
+    #[command(hide = true)]
+    GitCredential(GitCredential),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Arguments of `up`.
+#[derive(Clone, Debug, Args)]
+pub struct Up {
+    /// Pipeline repository; default: this folder if it holds a `galley.yaml`, else `./gourmetgram`
+    pub dir: Option<PathBuf>,
+    /// Stop when the release that this brings has ended; exit code 1 if it did not reach production
+    #[arg(long)]
+    pub once: bool,
+    /// `default`, or `auto` to take free ports
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    pub ports: Ports,
+    /// How pods are kept apart
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub isolation: Isolation,
+    /// Give up with `--once` after this long
+    #[arg(long, default_value = "15m", value_parser = duration, value_name = "TIME")]
+    pub deadline: std::time::Duration,
+}
+
+/// Which ports to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Ports {
+    /// The documented ones
+    #[default]
+    Default,
+    /// Any that are free
+    Auto,
+}
+
+/// How pods are kept apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// Namespaces where the kernel allows, else plain processes
+    #[default]
+    Auto,
+    /// Namespaces, or refuse to start
+    Namespaces,
+    /// Plain processes
+    Plain,
+}
+
+/// Arguments of `down`.
+#[derive(Clone, Debug, Args)]
+pub struct Down {
+    /// Wait this long for an orderly end
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "TIME")]
+    pub deadline: std::time::Duration,
+}
+
+/// Arguments of `init`.
+#[derive(Clone, Debug, Args)]
+pub struct Init {
+    /// Folder to make; must not exist or be empty
+    pub dir: PathBuf,
+}
+
+/// Arguments of `plan`.
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// Check and show this workflow file instead of the Applications
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How to print
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `workflow ...`
+#[derive(Debug, Subcommand)]
+pub enum Workflow {
+    /// Submit a workflow from a file or a template
+    Submit {
+        /// File with a Workflow
+        #[arg(required_unless_present = "from")]
+        file: Option<PathBuf>,
+        /// `workflowtemplate/NAME` or `cronwf/NAME`
+        #[arg(long, conflicts_with = "file", value_name = "KIND/NAME")]
+        from: Option<String>,
+        /// Parameter, `name=value`; repeatable
+        #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+        /// Wait for its end; exit code 1 unless it succeeds
+        #[arg(short, long)]
+        wait: bool,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+    },
+    /// List workflows
+    List {
+        /// In every namespace
+        #[arg(short = 'A', long)]
+        all_namespaces: bool,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+        /// How to print
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show a workflow and its nodes
+    Get {
+        /// Name, or `@latest`
+        name: String,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+        /// How to print
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the logs of a workflow's pods
+    Logs {
+        /// Name, or `@latest`
+        name: String,
+        /// Go on as they come
+        #[arg(short, long)]
+        follow: bool,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+    },
+    /// Let a suspended workflow go on
+    Resume {
+        /// Name, or `@latest`
+        name: String,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+    },
+    /// Stop a workflow; exit handlers still run
+    Stop {
+        /// Name, or `@latest`
+        name: String,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+    },
+}
+
+/// `-n`.
+#[derive(Clone, Debug, Args)]
+pub struct Namespace {
+    /// Namespace
+    #[arg(short, long, default_value = "gourmetgram-pipeline", value_name = "NAME")]
+    pub namespace: String,
+}
+
+/// `app ...`; `serve` is what an image runs.
+#[derive(Debug, Subcommand)]
+pub enum App {
+    /// List Applications
+    List(Output),
+    /// Show an Application and its resources
+    Get {
+        /// Name
+        name: String,
+        /// How to print
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Sync an Application now and wait for it
+    Sync {
+        /// Name
+        name: String,
+        /// Give up after this long
+        #[arg(long, default_value = "2m", value_parser = duration, value_name = "TIME")]
+        timeout: std::time::Duration,
+    },
+    /// Show what differs between git and the cluster; exit code 1 if anything does
+    Diff {
+        /// Name
+        name: String,
+    },
+    /// Serve GourmetGram from a model folder
+    Serve {
+        /// Folder with `model.onnx` and `contract.json`
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// Address to listen on
+        #[arg(long, default_value = "127.0.0.1:8000", value_name = "ADDRESS")]
+        listen: std::net::SocketAddr,
+    },
+}
+
+/// `image ...`
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// Build an image: the base (this binary), or a registered model version on top of it
+    Build(steps::Build),
+    /// List the images in this machine's store
+    List(Output),
+}
+
+/// `release ...`: a person's verbs first, then those of the workflow's steps.
+#[derive(Debug, Subcommand)]
+pub enum Release {
+    /// List releases, newest first
+    List(Output),
+    /// Show a release: its gates, figures and commits
+    Get {
+        /// Name, or `@latest`
+        name: String,
+        /// How to print
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Put the former version of an environment back, by a revert commit
+    Rollback {
+        /// staging, canary or production
+        environment: galley_release_types::Environment,
+        /// Why, for the commit message
+        #[arg(long, default_value = "asked for by a person", value_name = "TEXT")]
+        reason: String,
+        /// Wait until the environment answers with the former version
+        #[arg(long, default_value = "1m", value_parser = duration, value_name = "TIME")]
+        timeout: std::time::Duration,
+    },
+    /// Deliver a release to the next environment by a commit
+    Promote(steps::Promote),
+    /// Open the record of a release (first step of the workflow)
+    Begin(steps::Begin),
+    /// Wait until an environment is healthy and answers with a version
+    Wait(steps::Wait),
+    /// Judge what runs in an environment and record the gate
+    Test(steps::Test),
+    /// Close the record of a release (last step of the workflow)
+    Settle(steps::Settle),
+}
+
+/// Arguments of `kubectl`.
+#[derive(Clone, Debug, Args)]
+pub struct Kubectl {
+    /// Print the kubeconfig's path and end
+    #[arg(long)]
+    pub print_kubeconfig: bool,
+    /// Arguments for kubectl
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<String>,
+}
+
+/// Arguments of `git-credential`, as git calls a credential helper.
+#[derive(Clone, Debug, Args)]
+pub struct GitCredential {
+    /// `get`, `store` or `erase`
+    pub operation: String,
+}
+
+/// Reads a duration on the command line.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    galley_units::parse_duration(text).map_err(|error| error.to_string())
+}

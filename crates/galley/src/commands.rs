@@ -1,0 +1,9 @@
+//! What people ask of a running control plane.
+
+pub mod app;
+pub mod image;
+pub mod objects;
+pub mod pipeline;
+pub mod release;
+pub mod state;
+pub mod workflow;

@@ -1,0 +1,67 @@
+//! `galley init` and `galley plan`: making a pipeline repository, and saying what one would do.
+
+use galley_git::Repo;
+use galley_problem::{Kind, Problem};
+use kube::{ResourceExt, api::ListParams};
+
+use super::{objects::{applications, refused}, release::defaults};
+use crate::{
+    Answer,
+    cli::{Global, Init, Plan},
+    ground::Ground,
+    state::State,
+    up::{PIPELINE_URL, Repositories, make_pipeline},
+    voice,
+};
+
+/// `galley init DIR`
+///
+/// # Errors
+/// G0121 if the folder is not empty, G04xx if git refuses.
+pub async fn init(args: &Init) -> Result<Answer, Problem> {
+    galley_git::check_git()?;
+    if std::fs::read_dir(&args.dir).is_ok_and(|mut all| all.next().is_some()) {
+        return Err(Problem::new("G0121", Kind::Conflict, format!("{} is not empty.", args.dir.display()))
+            .try_this("Name a new folder."));
+    }
+    make_pipeline(&args.dir).await?;
+    voice::talk(&format!("Made a pipeline repository in {0}. Run it with `galley up {0}`.", args.dir.display()));
+    Ok(Answer::Yes)
+}
+
+/// `galley plan`: what the next sync of each Application would do, or what a workflow file would run.
+///
+/// # Errors
+/// G05xx for a bad workflow file, G03xx or G04xx for what cannot be rendered.
+pub async fn plan(global: &Global, args: &Plan) -> Result<Answer, Problem> {
+    if let Some(file) = &args.file {
+        let text = std::fs::read_to_string(file).map_err(|e| crate::io(file, "reading", &e))?;
+        let documents = galley_argo_workflows::parse_file(&file.display().to_string(), &text)?;
+        for document in documents {
+            voice::data(&document.describe());
+        }
+        return Ok(Answer::Yes);
+    }
+    let client = Ground::find(global, &defaults())?.kube().await?;
+    let all = applications(&client)
+        .list(&ListParams::default())
+        .await
+        .map_err(|e| refused("to list Applications", &e))?;
+    for application in all.items {
+        let plan = plan_of(global, &application.name_any()).await?;
+        voice::data(&format!("{}:\n{plan}", application.name_any()));
+    }
+    Ok(Answer::Yes)
+}
+
+/// The plan of one Application, from the newest state of everything.
+///
+/// # Errors
+/// As [`plan`].
+pub async fn plan_of(global: &Global, name: &str) -> Result<galley_sync::Plan, Problem> {
+    let ground = Ground::find(global, &defaults())?;
+    let state = State::find(global);
+    let own = Repo::init_or_open(&state.path("git/pipeline.git")).await?;
+    let repositories = Repositories::new(PIPELINE_URL, own, state.path("git/mirrors"));
+    galley_gitops::plan(ground.kube().await?, &repositories, name).await
+}

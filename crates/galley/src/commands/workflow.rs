@@ -1,0 +1,229 @@
+//! `galley workflow ...`: submit, look at and follow workflows.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::{AsyncBufReadExt, TryStreamExt};
+use galley_problem::{Kind, Problem};
+use galley_workflows::SubmitFrom;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DynamicObject, ListParams, LogParams},
+};
+use serde_json::Value;
+
+use super::{objects::{refused, text, workflows}, release::defaults};
+use crate::{
+    Answer,
+    cli::{Format, Global, Namespace, Output, Workflow},
+    ground::Ground,
+    voice,
+};
+
+/// `--wait` gives up after this long; the workflow's own deadlines come first.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Runs a verb.
+///
+/// # Errors
+/// What the verb could not do.
+pub async fn run(global: &Global, workflow: Workflow) -> Result<Answer, Problem> {
+    let client = Ground::find(global, &defaults())?.kube().await?;
+    match workflow {
+        Workflow::Submit { file, from, parameters, wait, namespace } => {
+            let from = match (file, from) {
+                (Some(file), _) => {
+                    let text = std::fs::read_to_string(&file).map_err(|e| crate::io(&file, "reading", &e))?;
+                    SubmitFrom::File { name: file.display().to_string(), text }
+                }
+                (None, from) => from_template(&from.unwrap_or_default())?,
+            };
+            submit(&client, &namespace.namespace, from, &parameters, wait).await
+        }
+        Workflow::List { all_namespaces, namespace, output } => {
+            let namespace = (!all_namespaces).then_some(namespace.namespace.as_str());
+            list(&client, namespace, &output).await
+        }
+        Workflow::Get { name, namespace, output } => get(&client, &namespace, &name, &output).await,
+        Workflow::Logs { name, follow, namespace } => logs(&client, &namespace, &name, follow).await,
+        Workflow::Resume { name, namespace } => {
+            let name = resolve(&client, &namespace.namespace, &name).await?.name_any();
+            galley_workflows::resume(&client, &namespace.namespace, &name).await?;
+            voice::data(&format!("workflow/{name} resumed"));
+            Ok(Answer::Yes)
+        }
+        Workflow::Stop { name, namespace } => {
+            let name = resolve(&client, &namespace.namespace, &name).await?.name_any();
+            galley_workflows::stop(&client, &namespace.namespace, &name).await?;
+            voice::data(&format!("workflow/{name} stopping"));
+            Ok(Answer::Yes)
+        }
+    }
+}
+
+fn from_template(from: &str) -> Result<SubmitFrom, Problem> {
+    match from.split_once('/') {
+        Some(("workflowtemplate" | "wftmpl", name)) => Ok(SubmitFrom::WorkflowTemplate(name.to_owned())),
+        Some(("cronworkflow" | "cronwf" | "cwf", name)) => Ok(SubmitFrom::CronWorkflow(name.to_owned())),
+        _ => Err(Problem::new("G0117", Kind::Usage, format!("`{from}` names nothing that can be submitted."))
+            .try_this("Write `--from workflowtemplate/NAME` or `--from cronwf/NAME`.")),
+    }
+}
+
+async fn submit(
+    client: &Client,
+    namespace: &str,
+    from: SubmitFrom,
+    parameters: &[String],
+    wait: bool,
+) -> Result<Answer, Problem> {
+    let mut given = BTreeMap::new();
+    for parameter in parameters {
+        let (name, value) = parameter.split_once('=').ok_or_else(|| {
+            Problem::new("G0117", Kind::Usage, format!("`{parameter}` is no parameter."))
+                .try_this("Write `-p name=value`.")
+        })?;
+        given.insert(name.to_owned(), value.to_owned());
+    }
+    let name = galley_workflows::submit(client, namespace, from, &given).await?;
+    voice::data(&name);
+    if !wait {
+        return Ok(Answer::Yes);
+    }
+    let phase = galley_workflows::wait(client, namespace, &name, LONGEST).await?;
+    voice::talk(&format!("workflow/{name} {phase}"));
+    Ok(if phase == "Succeeded" { Answer::Yes } else { Answer::No })
+}
+
+async fn list(client: &Client, namespace: Option<&str>, output: &Output) -> Result<Answer, Problem> {
+    let all = workflows(client, namespace)
+        .list(&ListParams::default())
+        .await
+        .map_err(|e| refused("to list workflows", &e))?;
+    let mut items = all.items;
+    items.sort_by_key(|item| std::cmp::Reverse(item.creation_timestamp().map(|time| time.0)));
+    let rows = items
+        .iter()
+        .map(|item| {
+            let status = &item.data["status"];
+            vec![
+                item.name_any(),
+                text(status, &["phase"]),
+                text(status, &["progress"]),
+                text(status, &["startedAt"]),
+                text(status, &["message"]),
+                item.namespace().unwrap_or_default(),
+                text(status, &["finishedAt"]),
+            ]
+        })
+        .collect();
+    let columns = vec!["name", "status", "progress", "started", "message"];
+    voice::list(output.output, &items, voice::Table { columns, wide: vec!["namespace", "finished"], rows })?;
+    Ok(Answer::Yes)
+}
+
+async fn resolve(client: &Client, namespace: &str, name: &str) -> Result<DynamicObject, Problem> {
+    let api = workflows(client, Some(namespace));
+    let missing = || {
+        Problem::new("G0118", Kind::NotFound, format!("There is no workflow `{name}` in {namespace}."))
+            .try_this(format!("`galley workflow list -n {namespace}` shows the ones there are."))
+    };
+    if name != "@latest" {
+        return api.get_opt(name).await.map_err(|e| refused("to show the workflow", &e))?.ok_or_else(missing);
+    }
+    let all = api.list(&ListParams::default()).await.map_err(|e| refused("to list workflows", &e))?;
+    all.items.into_iter().max_by_key(|item| item.creation_timestamp().map(|time| time.0)).ok_or_else(missing)
+}
+
+async fn get(client: &Client, namespace: &Namespace, name: &str, output: &Output) -> Result<Answer, Problem> {
+    let workflow = resolve(client, &namespace.namespace, name).await?;
+    match output.output {
+        Format::Json | Format::Yaml => voice::object(output.output, &workflow)?,
+        Format::Name => voice::data(&workflow.name_any()),
+        Format::Table | Format::Wide => describe(&workflow),
+    }
+    Ok(Answer::Yes)
+}
+
+fn describe(workflow: &DynamicObject) {
+    let status = &workflow.data["status"];
+    voice::data(&format!("name      {}", workflow.name_any()));
+    for key in ["phase", "progress", "startedAt", "finishedAt", "message"] {
+        let value = text(status, &[key]);
+        if !value.is_empty() {
+            voice::data(&format!("{key:<10}{value}"));
+        }
+    }
+    let empty = serde_json::Map::new();
+    let nodes = status["nodes"].as_object().unwrap_or(&empty);
+    let root = nodes.values().find(|node| text(node, &["name"]) == workflow.name_any());
+    if let Some(root) = root {
+        voice::data("");
+        tree(nodes, root, 0, &mut std::collections::BTreeSet::new());
+    }
+}
+
+/// Prints a node and its children; a node that several lead to is printed once.
+fn tree(
+    nodes: &serde_json::Map<String, Value>,
+    node: &Value,
+    depth: usize,
+    seen: &mut std::collections::BTreeSet<String>,
+) {
+    if !seen.insert(text(node, &["id"])) {
+        return;
+    }
+    let phase = text(node, &["phase"]);
+    let mark = match phase.as_str() {
+        "Succeeded" => "✔",
+        "Failed" | "Error" => "✖",
+        "Running" => "●",
+        "Skipped" | "Omitted" => "○",
+        _ => "◷",
+    };
+    let message = text(node, &["message"]);
+    let line = format!("{mark} {} ({}, {phase})", text(node, &["displayName"]), text(node, &["type"]));
+    voice::data(&format!("{}{line}{}", "  ".repeat(depth), if message.is_empty() { String::new() } else { format!(": {message}") }));
+    let group = text(node, &["type"]) == "StepGroup";
+    for child in node["children"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if let Some(child) = nodes.get(child) {
+            // Steps follow each other as children of children; they read as a list.
+            let next = text(child, &["type"]) == "StepGroup" && group;
+            tree(nodes, child, if next { depth } else { depth + 1 }, seen);
+        }
+    }
+}
+
+async fn logs(client: &Client, namespace: &Namespace, name: &str, follow: bool) -> Result<Answer, Problem> {
+    let workflow = resolve(client, &namespace.namespace, name).await?.name_any();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace.namespace);
+    let selector = ListParams::default().labels(&format!("workflows.argoproj.io/workflow={workflow}"));
+    let mut printed = std::collections::BTreeSet::new();
+    loop {
+        let mut all = pods.list(&selector).await.map_err(|e| refused("to list pods", &e))?.items;
+        all.sort_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
+        for pod in all {
+            let pod_name = pod.name_any();
+            let started = pod.status.as_ref().and_then(|status| status.phase.as_deref()).is_some_and(|phase| phase != "Pending");
+            if !started || !printed.insert(pod_name.clone()) {
+                continue;
+            }
+            print_log(&pods, &pod_name, follow).await?;
+        }
+        let phase = text(&resolve(client, &namespace.namespace, &workflow).await?.data, &["status", "phase"]);
+        if !follow || matches!(phase.as_str(), "Succeeded" | "Failed" | "Error") {
+            return Ok(Answer::Yes);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+async fn print_log(pods: &Api<Pod>, pod: &str, follow: bool) -> Result<(), Problem> {
+    let params = LogParams { container: Some("main".into()), follow, ..LogParams::default() };
+    let stream = pods.log_stream(pod, &params).await.map_err(|e| refused("to show a log", &e))?;
+    let mut lines = stream.lines();
+    while let Ok(Some(line)) = lines.try_next().await {
+        voice::data(&format!("{pod}: {line}"));
+    }
+    Ok(())
+}

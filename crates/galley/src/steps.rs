@@ -1,0 +1,81 @@
+//! What workflows run: subcommands that do one step each, and that a person may run by hand.
+//!
+//! Every step may be repeated: it looks first whether its work is there already (a run with the same training key, a
+//! version of that run, an image of the same bytes, values that name the digest), because a pod can be started again
+//! after a crash at any moment.
+
+mod check;
+mod data;
+mod evaluate;
+mod image;
+mod predict;
+mod promote;
+mod record;
+mod register;
+mod train;
+
+use galley_problem::Problem;
+
+use crate::{
+    Answer,
+    cli::{Global, Image, Release, steps::Model},
+};
+
+pub use promote::{Delivery, deliver, wait_for};
+
+/// Tags on runs and model versions.
+pub mod tags {
+    /// Digest of everything that decides the trained model, and of what trained it.
+    pub const TRAINING_KEY: &str = "galley.training-key";
+    /// Digest of the training part of `galley.yaml`.
+    pub const TRAINING_DIGEST: &str = "galley.training-digest";
+    /// Digest of the data.
+    pub const DATA_DIGEST: &str = "galley.data-digest";
+    /// Release that made it.
+    pub const RELEASE: &str = "galley.release";
+    /// Commit of the pipeline repository.
+    pub const COMMIT: &str = "mlflow.source.git.commit";
+    /// Run of a version.
+    pub const RUN: &str = "galley.run-id";
+}
+
+/// `galley model ...`
+///
+/// # Errors
+/// What the step could not do.
+pub async fn model(global: &Global, model: Model) -> Result<Answer, Problem> {
+    match model {
+        Model::Train(args) => train::run(global, args).await,
+        Model::Evaluate(args) => evaluate::run(global, args).await,
+        Model::Register(args) => register::run(global, args).await,
+        Model::Alias(args) => register::alias(global, args).await,
+        Model::Predict(args) => predict::run(global, args).await,
+        Model::List { services, output } => register::list(global, &services, &output).await,
+    }
+}
+
+/// The steps among `galley release ...`.
+///
+/// # Errors
+/// What the step could not do.
+pub async fn release(global: &Global, release: Release) -> Result<Answer, Problem> {
+    match release {
+        Release::Begin(args) => record::begin(global, args).await,
+        Release::Promote(args) => promote::run(global, args).await,
+        Release::Wait(args) => promote::wait(global, args).await,
+        Release::Test(args) => check::run(global, args).await,
+        Release::Settle(args) => record::settle(global, args).await,
+        Release::List(_) | Release::Get { .. } | Release::Rollback { .. } => Ok(Answer::Yes),
+    }
+}
+
+/// `galley image build`
+///
+/// # Errors
+/// What the step could not do.
+pub async fn image(global: &Global, image: Image) -> Result<Answer, Problem> {
+    match image {
+        Image::Build(args) => image::build(global, args).await,
+        Image::List(output) => crate::commands::image::list(global, &output).await,
+    }
+}

@@ -1,0 +1,176 @@
+//! What a fresh control plane is given: the pipeline repository, namespaces, the ways to the embedded servers, the
+//! steps' credentials, and the one Application from which all others come.
+
+use std::{collections::BTreeMap, path::Path};
+
+use galley_git::{Repo, WorkTree};
+use galley_problem::{Kind, Problem};
+use galley_release_types::{APPLICATIONS_NAMESPACE, PIPELINE_NAMESPACE, PLATFORM_NAMESPACE};
+use galley_units::Secret;
+use include_dir::{Dir, include_dir};
+use kube::{
+    Api, Client,
+    api::{DynamicObject, Patch, PatchParams},
+    core::{ApiResource, GroupVersionKind},
+};
+use serde_json::{Value, json};
+
+use crate::{up::PIPELINE_URL, voice};
+
+/// The template that `galley init` copies.
+static TEMPLATE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../pipeline");
+
+/// Makes a pipeline repository from the built-in template.
+///
+/// # Errors
+/// G0105 or G04xx if it cannot be made.
+pub async fn make_pipeline(dir: &Path) -> Result<(), Problem> {
+    let mut files = BTreeMap::new();
+    collect(&TEMPLATE, &mut files);
+    galley_git::init_work_tree(dir, &files, "pipeline: the template that Galley ships").await
+}
+
+fn collect(dir: &Dir<'_>, files: &mut BTreeMap<String, Vec<u8>>) {
+    for file in dir.files() {
+        files.insert(file.path().to_string_lossy().into_owned(), file.contents().to_vec());
+    }
+    for dir in dir.dirs() {
+        collect(dir, files);
+    }
+}
+
+/// Brings the work tree's new commits to the served repository, and tells the work tree where that is.
+///
+/// # Errors
+/// G04xx if git refuses.
+pub async fn connect(dir: &Path, served: &Repo, url: &str, helper: &str) -> Result<(), Problem> {
+    let tree = WorkTree::open(dir).await?;
+    tree.connect("galley", url, helper).await?;
+    let here = tree.resolve("refs/heads/main").await?;
+    let there = served.resolve("refs/heads/main").await?;
+    match (here, there) {
+        (None, None) => Err(Problem::new(
+            "G0112",
+            Kind::Invalid,
+            format!("{} has no commit on the branch `main`.", dir.display()),
+        )
+        .try_this("Commit what is there: `git switch -c main; git add -A; git commit -m 'first commit'`.")),
+        (Some(here), there) if Some(&here) != there.as_ref() => {
+            let ahead = match &there {
+                None => true,
+                Some(there) => tree.is_ancestor(there, &here).await?,
+            };
+            if ahead {
+                tree.push_to(served, "main").await?;
+            } else if let Some(there) = &there
+                && !served.contains(&here).await?
+            {
+                voice::talk(&format!(
+                    "Notice: {} and the served repository (at {}) have gone different ways; `git pull --rebase` there.",
+                    dir.display(),
+                    there.get(..10).unwrap_or(there)
+                ));
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where an embedded server listens on this machine.
+pub struct Embedded {
+    /// Namespace of its Service.
+    pub namespace: &'static str,
+    /// Name of its Service.
+    pub service: &'static str,
+    /// Name of the Service's port.
+    pub port_name: &'static str,
+    /// Port on loopback.
+    pub port: u16,
+}
+
+/// Makes or corrects the objects that everything else stands on.
+///
+/// # Errors
+/// G0107 if the API server refuses.
+pub async fn objects(client: &Client, embedded: &[Embedded], token: &Secret<String>) -> Result<(), Problem> {
+    for namespace in ["default", APPLICATIONS_NAMESPACE, PIPELINE_NAMESPACE, PLATFORM_NAMESPACE] {
+        let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } });
+        apply(client, "namespaces", None, object).await?;
+    }
+    let kubernetes = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kubernetes" },
+        "spec": { "clusterIP": "10.96.0.1", "ports": [{ "name": "https", "port": 443 }] },
+    });
+    apply(client, "services", Some("default"), kubernetes).await?;
+    for server in embedded {
+        apply(client, "endpointslices", Some(server.namespace), slice(server)).await?;
+    }
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": { "name": "pipeline-credentials" },
+        "data": { "GALLEY_TOKEN": base64(token.expose()) },
+    });
+    apply(client, "secrets", Some(PIPELINE_NAMESPACE), secret).await?;
+    apply(client, "applications", Some(APPLICATIONS_NAMESPACE), root_application()).await
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+fn slice(server: &Embedded) -> Value {
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {
+            "name": format!("{}-galley", server.service),
+            "labels": {
+                "kubernetes.io/service-name": server.service,
+                "endpointslice.kubernetes.io/managed-by": "galley",
+            },
+        },
+        "endpoints": [{ "addresses": ["127.0.0.1"], "conditions": { "ready": true } }],
+        "ports": [{ "name": server.port_name, "port": server.port, "protocol": "TCP" }],
+    })
+}
+
+/// The Application whose resources are the other Applications.
+fn root_application() -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": { "name": "gourmetgram" },
+        "spec": {
+            "project": "default",
+            "source": { "repoURL": PIPELINE_URL, "targetRevision": "main", "path": "apps" },
+            "destination": { "server": "https://kubernetes.default.svc", "namespace": APPLICATIONS_NAMESPACE },
+            "syncPolicy": { "automated": { "prune": true, "selfHeal": true } },
+        },
+    })
+}
+
+/// Creates the object, or merges it into the one that is there.
+async fn apply(client: &Client, plural: &str, namespace: Option<&str>, object: Value) -> Result<(), Problem> {
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        Problem::new("G0107", Kind::Unavailable, format!("The API server refused one of Galley's own {plural}."))
+            .because(error)
+    };
+    let (group, version) = match object["apiVersion"].as_str().unwrap_or("v1").split_once('/') {
+        Some((group, version)) => (group.to_owned(), version.to_owned()),
+        None => (String::new(), "v1".to_owned()),
+    };
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind { group, version, kind }, plural);
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    match api.patch(&name, &PatchParams::default(), &Patch::Merge(&object)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            let object: DynamicObject = serde_json::from_value(object).map_err(|e| failed(&e))?;
+            api.create(&Default::default(), &object).await.map(drop).map_err(|e| failed(&e))
+        }
+        Err(error) => Err(failed(&error)),
+    }
+}
