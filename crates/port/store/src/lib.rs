@@ -7,6 +7,7 @@
 
 mod db;
 pub mod objects;
+pub mod tracking;
 
 pub use db::{Database, Error, Migration};
 pub use rusqlite;
