@@ -1,0 +1,135 @@
+//! JSONPath, the part that workflows use: members, indices, slices, wildcards and recursive descent. Filters are
+//! not supported and are told so.
+
+use serde_json::Value;
+
+enum Step {
+    Member(String),
+    Index(i64),
+    All,
+    Below,
+}
+
+/// Finds `path` (such as `$.loaves[1].name` or kubectl's `{.metadata.name}`) in a document. A path without
+/// wildcards gives the value itself, one with wildcards a list.
+///
+/// # Errors
+/// A sentence when the path cannot be read or leads nowhere.
+pub fn json_path(document: &Value, path: &str) -> Result<Value, String> {
+    let trimmed = path.trim();
+    let inner = trimmed.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(trimmed);
+    let inner = inner.trim().strip_prefix('$').unwrap_or(inner.trim());
+    let steps = parse(inner).ok_or_else(|| format!("`{path}` is not a JSONPath this program reads"))?;
+    let many = steps.iter().any(|step| matches!(step, Step::All | Step::Below));
+    let mut found = vec![document];
+    for step in &steps {
+        let mut next = Vec::new();
+        for value in found {
+            follow(value, step, &mut next);
+        }
+        found = next;
+    }
+    match (many, found.first()) {
+        (true, _) => Ok(found.into_iter().cloned().collect()),
+        (false, Some(value)) => Ok((*value).clone()),
+        (false, None) => Err(format!("nothing at `{path}`")),
+    }
+}
+
+fn follow<'a>(value: &'a Value, step: &Step, found: &mut Vec<&'a Value>) {
+    match (step, value) {
+        (Step::Member(name), Value::Object(map)) => found.extend(map.get(name)),
+        (Step::Index(index), Value::Array(items)) => {
+            let at = if *index < 0 { index + items.len() as i64 } else { *index };
+            found.extend(usize::try_from(at).ok().and_then(|at| items.get(at)));
+        }
+        (Step::All, Value::Object(map)) => found.extend(map.values()),
+        (Step::All, Value::Array(items)) => found.extend(items),
+        (Step::Below, value) => {
+            found.push(value);
+            match value {
+                Value::Object(map) => map.values().for_each(|value| follow(value, step, found)),
+                Value::Array(items) => items.iter().for_each(|value| follow(value, step, found)),
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+fn parse(path: &str) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix("..") {
+            steps.push(Step::Below);
+            rest = after;
+            if rest.starts_with('[') {
+                continue;
+            }
+            rest = name(rest, &mut steps)?;
+        } else if let Some(after) = rest.strip_prefix('.') {
+            rest = if after.is_empty() || after.starts_with('[') { after } else { name(after, &mut steps)? };
+        } else if let Some(after) = rest.strip_prefix('[') {
+            rest = bracket(after, &mut steps)?;
+        } else {
+            rest = name(rest, &mut steps)?;
+        }
+    }
+    Some(steps)
+}
+
+fn name<'a>(rest: &'a str, steps: &mut Vec<Step>) -> Option<&'a str> {
+    let mut word = String::new();
+    let mut chars = rest.char_indices();
+    let mut end = rest.len();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            // kubectl's way to name a key with dots: `{.data.a\.b}`.
+            '\\' => word.extend(chars.next().map(|(_, c)| c)),
+            '.' | '[' => {
+                end = at;
+                break;
+            }
+            c => word.push(c),
+        }
+    }
+    if word.is_empty() {
+        return None;
+    }
+    steps.push(if word == "*" { Step::All } else { Step::Member(word) });
+    Some(&rest[end..])
+}
+
+fn bracket<'a>(rest: &'a str, steps: &mut Vec<Step>) -> Option<&'a str> {
+    for quote in ['\'', '"'] {
+        if let Some(after) = rest.strip_prefix(quote) {
+            let end = after.find(quote)?;
+            steps.push(Step::Member(after[..end].to_owned()));
+            return after[end + 1..].strip_prefix(']');
+        }
+    }
+    let end = rest.find(']')?;
+    let inside = rest[..end].trim();
+    steps.push(if inside == "*" { Step::All } else { Step::Index(inside.parse().ok()?) });
+    Some(&rest[end + 1..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn finds_values() {
+        let document = json!({"a": [{"n": 1}, {"n": 2}], "b.c": {"d": true}});
+        let check = |path: &str, expected: Value| assert_eq!(json_path(&document, path), Ok(expected), "{path}");
+        check("$.a[1].n", json!(2));
+        check("$.a[-1]['n']", json!(2));
+        check("$.a[*].n", json!([1, 2]));
+        check("$..n", json!([1, 2]));
+        check("{.b\\.c.d}", json!(true));
+        assert!(json_path(&document, "$.nope").is_err());
+        assert!(json_path(&document, "$.a[?(@.n > 1)]").is_err());
+    }
+}
