@@ -5,9 +5,8 @@
 //! after a crash at any moment.
 
 mod check;
-mod data;
 mod evaluate;
-mod image;
+pub mod image;
 mod predict;
 mod promote;
 mod record;
@@ -21,7 +20,7 @@ use crate::{
     cli::{Global, Image, Release, steps::Model},
 };
 
-pub use promote::{Delivery, deliver, wait_for};
+pub use promote::{Delivery, answered_version, deliver, wait_for};
 
 /// Tags on runs and model versions.
 pub mod tags {

@@ -101,3 +101,34 @@ fn draw(table: &Table, wide: bool) -> String {
     }
     drawn.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
+
+/// A progress bar on a terminal, after a moment; nothing elsewhere.
+pub struct Bar(Option<indicatif::ProgressBar>);
+
+/// A bar that counts `what`.
+pub fn bar(what: &'static str) -> Bar {
+    Bar(on_terminal().then(|| {
+        let bar = indicatif::ProgressBar::new(0);
+        let style = indicatif::ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}");
+        bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()));
+        bar.set_message(what);
+        bar
+    }))
+}
+
+impl Bar {
+    /// So many of so many are done.
+    pub fn at(&self, done: usize, all: usize) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn done(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

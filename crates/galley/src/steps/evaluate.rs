@@ -1,0 +1,158 @@
+//! `galley model evaluate`: judges a run on photos that training never saw, beside what is in production.
+
+use std::{path::Path, time::Instant};
+
+use galley_analysis::{Evaluation, judge_evaluation};
+use galley_ml::{Classifier, FeatureSet, Head, OnnxClassifier, Photo, Split};
+use galley_mlflow_client::{Client, MetricPoint};
+use galley_problem::{Kind, Problem};
+use galley_release_types::{Environment, Gate, ModelFile, Verdict};
+use galley_releases::Records;
+use galley_units::{Clock, SystemClock, rfc3339};
+
+use super::{
+    record,
+    register::{MODEL_FOLDER, tracking_problem},
+    train::{features, ml_problem},
+};
+use crate::{
+    Answer,
+    cli::{Global, steps::Evaluate},
+    ground::{Ground, deployed},
+    voice,
+};
+
+/// Predictions that are timed, after a few that are not.
+const TIMED: usize = 20;
+/// Largest model file that is read back, bytes.
+const LARGEST: u64 = 512 << 20;
+
+/// `galley model evaluate`
+pub async fn run(global: &Global, args: Evaluate) -> Result<Answer, Problem> {
+    match (&args.release, &args.run_id) {
+        (Some(release), Some(run_id)) => for_release(global, &args, release, run_id).await,
+        _ => by_hand(&args),
+    }
+}
+
+/// Judges a model folder with the `galley.yaml` here.
+fn by_hand(args: &Evaluate) -> Result<Answer, Problem> {
+    let path = Path::new(crate::state::MODEL_FILE);
+    let text = std::fs::read_to_string(path).map_err(|e| crate::io(path, "reading", &e))?;
+    let model = galley_release_types::parse_model_file(crate::state::MODEL_FILE, &text)?;
+    let data = features(None, &model)?;
+    let head_path = args.model.join("head.safetensors");
+    let head = std::fs::read(&head_path).map_err(|e| crate::io(&head_path, "reading", &e))?;
+    let head = Head::from_safetensors(&head).map_err(|e| ml_problem("reading the head", &e))?;
+    let classifier = OnnxClassifier::load(&args.model).map_err(|e| ml_problem("loading the model", &e))?;
+    let evaluation = measure(&head, &data, &classifier, None)?;
+    let gate = judge_evaluation(&evaluation, &model.gates.evaluation, &rfc3339(SystemClock.now()));
+    tell(&evaluation, &gate);
+    Ok(answer(&gate))
+}
+
+async fn for_release(global: &Global, args: &Evaluate, release: &str, run_id: &str) -> Result<Answer, Problem> {
+    let ground = Ground::find(global, &args.services)?;
+    let records = Records::new(ground.kube().await?);
+    let recorded = records.get(release).await?;
+    let model = record::model_of(&ground, &recorded.release.spec.commit).await?;
+    let data = features(None, &model)?;
+    let tracking = ground.tracking()?;
+    let candidate = Fetched::get(&tracking, run_id).await?;
+    let production = production_head(&ground, &tracking, &model).await?;
+    let evaluation = measure(&candidate.head, &data, &candidate.classifier()?, production.as_ref())?;
+    let gate = judge_evaluation(&evaluation, &model.gates.evaluation, &rfc3339(SystemClock.now()));
+    let metrics: Vec<_> = evaluation.figures().into_iter().map(|(name, value)| MetricPoint::new(name, value)).collect();
+    tracking.log_batch(run_id, &[], &metrics, &[]).await.map_err(|e| tracking_problem("keeping the figures", &e))?;
+    records.update(release, |status| status.record(gate.clone())).await?;
+    tell(&evaluation, &gate);
+    Ok(answer(&gate))
+}
+
+fn answer(gate: &Gate) -> Answer {
+    if gate.verdict == Verdict::Pass { Answer::Yes } else { Answer::No }
+}
+
+fn tell(evaluation: &Evaluation, gate: &Gate) {
+    for (name, value) in evaluation.figures() {
+        voice::data(&format!("{name:<32}{value:.4}"));
+    }
+    voice::data(&evaluation.confusion_table(&galley_ml::CLASSES));
+    voice::data(&format!("{}: {:?}: {}", gate.name, gate.verdict, gate.reason));
+}
+
+/// A run's model, fetched into memory.
+struct Fetched {
+    head: Head,
+    onnx: Vec<u8>,
+    contract: Vec<u8>,
+}
+
+impl Fetched {
+    async fn get(tracking: &Client, run_id: &str) -> Result<Fetched, Problem> {
+        let failed = |error| tracking_problem("reading the run's model", &error);
+        let run = tracking.get_run(run_id).await.map_err(failed)?;
+        let mut files = Vec::new();
+        for name in ["head.safetensors", "model.onnx", "contract.json"] {
+            let bytes = tracking.download_artifact(&run, &format!("{MODEL_FOLDER}/{name}"), LARGEST).await;
+            files.push(bytes.map_err(failed)?.to_vec());
+        }
+        let [head, onnx, contract]: [Vec<u8>; 3] = files.try_into().unwrap_or_default();
+        let head = Head::from_safetensors(&head).map_err(|e| ml_problem("reading the head", &e))?;
+        Ok(Fetched { head, onnx, contract })
+    }
+
+    fn classifier(self: &Fetched) -> Result<OnnxClassifier, Problem> {
+        let contract = serde_json::from_slice(&self.contract)
+            .map_err(|e| ml_problem("reading the serving contract", &e))?;
+        OnnxClassifier::from_bytes(self.onnx.clone(), contract).map_err(|e| ml_problem("loading the model", &e))
+    }
+}
+
+/// What production runs, if it runs anything.
+async fn production_head(ground: &Ground, tracking: &Client, model: &ModelFile) -> Result<Option<Head>, Problem> {
+    let snapshot = ground.pipeline()?.snapshot("main").await.map_err(Problem::from)?;
+    let values = snapshot.file(&Environment::Production.values_file());
+    let Some(deployed) = values.and_then(|values| deployed(&String::from_utf8_lossy(values))) else { return Ok(None) };
+    let failed = |error| tracking_problem("finding production's version", &error);
+    let version = tracking.get_version(&model.model, &deployed.version).await.map_err(failed)?;
+    let Some(version) = version else {
+        return Err(Problem::new(
+            "G1015",
+            Kind::NotFound,
+            format!("Production runs version {}, which is not registered.", deployed.version),
+        )
+        .try_this("Empty `image` in `k8s/production/values.yaml` if the registry was lost."));
+    };
+    Ok(Some(Fetched::get(tracking, &version.run_id).await?.head))
+}
+
+fn measure(
+    head: &Head,
+    data: &FeatureSet,
+    classifier: &OnnxClassifier,
+    production: Option<&Head>,
+) -> Result<Evaluation, Problem> {
+    let photos = data.photos(Split::Test);
+    let labels: Vec<usize> = photos.iter().map(|row| row.label).collect();
+    let of = |head: &Head| -> Vec<Vec<f64>> {
+        photos.iter().map(|row| head.probabilities(row.features).iter().map(|p| f64::from(*p)).collect()).collect()
+    };
+    let candidate = of(head);
+    let production = production.map(of);
+    Ok(Evaluation::new(&labels, &candidate, production.as_deref(), &timed(classifier)?))
+}
+
+/// Times the whole way of one photo, as the server goes it.
+fn timed(classifier: &OnnxClassifier) -> Result<Vec<std::time::Duration>, Problem> {
+    let photo = Photo::sample();
+    let mut durations = Vec::new();
+    for round in 0..TIMED + 3 {
+        let began = Instant::now();
+        classifier.classify(&photo).map_err(|e| ml_problem("classifying the sample", &e))?;
+        if round >= 3 {
+            durations.push(began.elapsed());
+        }
+    }
+    Ok(durations)
+}

@@ -1,0 +1,4 @@
+//! Tests of the whole binary and of the house it lives in.
+
+mod documents;
+mod floors;
