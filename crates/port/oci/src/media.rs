@@ -164,6 +164,7 @@ impl Index {
 
 /// Either document that a manifest address can hold.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "short-lived; a box would be in every caller's way")]
 pub enum ManifestKind {
     /// One image or artifact.
     Image(Manifest),
