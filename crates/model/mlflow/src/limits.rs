@@ -63,22 +63,31 @@ pub fn name(name: &str, path: &str) -> Result<(), ApiError> {
     length(path, MAX_KEY, name)
 }
 
-/// Checks a run's parameter.
+/// Checks a run's parameter; a value that is too long is cut, as MLflow does.
 ///
 /// # Errors
 /// MLflow's message.
-pub fn param(param: &KeyValue, path: &str) -> Result<(), ApiError> {
-    name(&param.key, &format!("{path}key"))?;
-    length(&format!("{path}value"), MAX_PARAM_VALUE, &param.value)
+pub fn param(param: &mut KeyValue, path: &str) -> Result<(), ApiError> {
+    cut(&mut param.value, MAX_PARAM_VALUE);
+    name(&param.key, &format!("{path}key"))
 }
 
-/// Checks a run's tag.
+/// Checks a run's tag; a value that is too long is cut, as MLflow does.
 ///
 /// # Errors
 /// MLflow's message.
-pub fn tag(tag: &KeyValue, path: &str) -> Result<(), ApiError> {
-    name(&tag.key, &format!("{path}key"))?;
-    length(&format!("{path}value"), MAX_TAG_VALUE, &tag.value)
+pub fn tag(tag: &mut KeyValue, path: &str) -> Result<(), ApiError> {
+    cut(&mut tag.value, MAX_TAG_VALUE);
+    name(&tag.key, &format!("{path}key"))
+}
+
+/// Cuts a text to so many characters.
+fn cut(value: &mut String, limit: usize) {
+    if value.len() > limit
+        && let Some((end, _)) = value.char_indices().nth(limit)
+    {
+        value.truncate(end);
+    }
 }
 
 /// Checks an experiment's tag.
@@ -119,7 +128,7 @@ pub fn metric(metric: &Metric, path: &str) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// MLflow's message.
-pub fn batch(metrics: &[Metric], params: &[KeyValue], tags: &[KeyValue]) -> Result<(), ApiError> {
+pub fn batch(metrics: &[Metric], params: &mut [KeyValue], tags: &mut [KeyValue]) -> Result<(), ApiError> {
     let count = |what: &str, limit: usize, found: usize| {
         if found <= limit {
             return Ok(());
@@ -136,10 +145,10 @@ pub fn batch(metrics: &[Metric], params: &[KeyValue], tags: &[KeyValue]) -> Resu
     for (index, item) in metrics.iter().enumerate() {
         metric(item, &format!("metrics[{index}]."))?;
     }
-    for (index, item) in params.iter().enumerate() {
+    for (index, item) in params.iter_mut().enumerate() {
         param(item, &format!("params[{index}]."))?;
     }
-    for (index, item) in tags.iter().enumerate() {
+    for (index, item) in tags.iter_mut().enumerate() {
         tag(item, &format!("tags[{index}]."))?;
     }
     unique_params(params)
@@ -257,13 +266,14 @@ mod tests {
 
     #[test]
     fn batches_are_bounded_and_name_each_parameter_once() {
-        let many: Vec<KeyValue> = (0..101).map(|n| KeyValue::new(format!("k{n}"), "v")).collect();
-        let error = batch(&[], &many, &[]).expect_err("too many");
+        let mut many: Vec<KeyValue> = (0..101).map(|n| KeyValue::new(format!("k{n}"), "v")).collect();
+        let error = batch(&[], &mut many, &mut []).expect_err("too many");
         assert!(error.message.contains("at most 100 params. Got 101 params"), "{}", error.message);
-        let twice = [KeyValue::new("a", "1"), KeyValue::new("a", "1")];
-        assert!(batch(&[], &twice, &[]).expect_err("twice").message.contains("Duplicate parameter keys"));
-        let long = [KeyValue::new("a", "x".repeat(6001))];
-        assert!(batch(&[], &long, &[]).expect_err("long").message.contains("maximum length of 6000"));
+        let mut twice = [KeyValue::new("a", "1"), KeyValue::new("a", "1")];
+        assert!(batch(&[], &mut twice, &mut []).expect_err("twice").message.contains("Duplicate parameter keys"));
+        let mut long = [KeyValue::new("a", "ü".repeat(6001))];
+        batch(&[], &mut long, &mut []).expect("cut");
+        assert_eq!(long[0].value.chars().count(), 6000);
     }
 
     #[test]

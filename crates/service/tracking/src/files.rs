@@ -139,7 +139,7 @@ impl Files {
         Ok(found)
     }
 
-    /// Deletes a file, or a folder with everything in it.
+    /// Deletes a file, or a folder with everything in it; what is not there is deleted already.
     pub(crate) async fn delete(&self, artifact: &str) -> Result<(), ApiError> {
         let target = self.locate(artifact)?;
         if target == self.root {
@@ -147,9 +147,7 @@ impl Files {
         }
         let meta = match fs::symlink_metadata(&target).await {
             Ok(meta) => meta,
-            Err(error) if is_missing(&error) => {
-                return Err(ApiError::absent(format!("No such artifact: '{artifact}'")));
-            }
+            Err(error) if is_missing(&error) => return Ok(()),
             Err(error) => return Err(failed(artifact, &error)),
         };
         let done = if meta.is_dir() { fs::remove_dir_all(&target).await } else { fs::remove_file(&target).await };

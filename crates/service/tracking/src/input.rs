@@ -86,9 +86,12 @@ impl Input {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
-    fn invalid(&self, key: &str, why: &str) -> ApiError {
+    fn invalid(&self, key: &str, wanted: &str) -> ApiError {
         let shown = self.0.get(key).unwrap_or(&Value::Null);
-        ApiError::invalid(format!("Invalid value {shown} for parameter '{key}' supplied. {why}"))
+        ApiError::invalid(format!(
+            "Invalid value {shown} for parameter '{key}' supplied:  Hint: {wanted} See the API docs for more information \
+             about request parameters."
+        ))
     }
 
     /// The parameter was given, even as null.
@@ -157,13 +160,9 @@ impl Input {
     /// A list of objects, empty if not given.
     pub(crate) fn list<T: DeserializeOwned>(&self, key: &str) -> Result<Vec<T>, ApiError> {
         let Some(value) = self.value(key) else { return Ok(Vec::new()) };
-        if !value.is_array() {
-            return Err(self.invalid(key, "Value must be an array."));
-        }
-        serde_json::from_value(value.clone()).map_err(|error| {
-            // The whole list may be long; the reason is enough.
-            ApiError::invalid(format!("Invalid value for parameter '{key}' supplied. {error}"))
-        })
+        let Value::Array(items) = value else { return Err(self.invalid(key, "Value must be an array.")) };
+        let read = |(index, item): (usize, &Value)| T::deserialize(item).map_err(|error| in_list(key, index, &error));
+        items.iter().enumerate().map(read).collect()
     }
 
     /// A list of texts, empty if not given; in a query one value is a list of one.
@@ -172,6 +171,15 @@ impl Input {
             Some(Value::String(one)) => Ok(vec![one.clone()]),
             _ => self.list(key),
         }
+    }
+}
+
+/// What is wrong with one entry of a list, as MLflow says it.
+fn in_list(key: &str, index: usize, error: &serde_json::Error) -> ApiError {
+    let text = error.to_string();
+    match text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        Some(field) => ApiError::missing(&format!("{key}[{index}].{field}")),
+        None => ApiError::invalid(format!("Invalid value for parameter '{key}[{index}]' supplied. {text}")),
     }
 }
 

@@ -169,7 +169,8 @@ impl Tracking {
                 known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
             entries.push(entry);
             let tag = KeyValue::new(key, serde_json::Value::from(entries).to_string());
-            galley_mlflow::limits::tag(&tag, "")?;
+            // A cut list could not be read again.
+            galley_mlflow::limits::length(key, galley_mlflow::limits::MAX_TAG_VALUE, &tag.value)?;
             put_tag(c, &id, &tag)
         })
         .await

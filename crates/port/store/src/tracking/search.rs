@@ -49,11 +49,14 @@ impl Search {
     /// # Errors
     /// `INVALID_PARAMETER_VALUE`.
     pub fn paged(mut self, max_results: i64, limit: i64, token: Option<&str>) -> Result<Self, ApiError> {
-        if max_results < 1 || max_results > limit {
-            return Err(ApiError::invalid(format!(
-                "Invalid value for request parameter max_results. It must be a positive integer of at most {limit}, \
-                 but got value {max_results}"
-            )));
+        let invalid = |why: String| {
+            ApiError::invalid(format!("Invalid value {max_results} for parameter 'max_results' supplied. {why}"))
+        };
+        if max_results < 1 {
+            return Err(invalid("It must be a positive integer".into()));
+        }
+        if max_results > limit {
+            return Err(invalid(format!("It must be at most {limit}")));
         }
         self.max_results = u32::try_from(max_results).unwrap_or(u32::MAX);
         self.offset = page::offset(token)?;

@@ -41,21 +41,21 @@ pub(super) fn writes() -> Router<Shared> {
         .route("/logged-models/{model}/tags/{key}", axum::routing::delete(delete_tag))
 }
 
-fn check_pairs(params: &[KeyValue], tags: &[KeyValue]) -> Result<(), ApiError> {
+fn check_pairs(params: &mut [KeyValue], tags: &mut [KeyValue]) -> Result<(), ApiError> {
     if params.len() + tags.len() > limits::MAX_ENTITIES_PER_BATCH {
         return Err(ApiError::invalid(format!(
             "At most {} parameters and tags in one request.",
             limits::MAX_ENTITIES_PER_BATCH
         )));
     }
-    params.iter().try_for_each(|param| limits::param(param, ""))?;
-    tags.iter().try_for_each(|tag| limits::tag(tag, ""))
+    params.iter_mut().try_for_each(|param| limits::param(param, ""))?;
+    tags.iter_mut().try_for_each(|tag| limits::tag(tag, ""))
 }
 
 async fn create(State(shared): State<Shared>, input: Input) -> Answer {
     let name = input.text("name")?.filter(|name| !name.is_empty()).unwrap_or_else(names::random);
     limits::logged_model_name(&name)?;
-    let new = NewLoggedModel {
+    let mut new = NewLoggedModel {
         model_id: format!("m-{}", names::id()),
         experiment_id: input.required("experiment_id")?,
         name,
@@ -66,7 +66,7 @@ async fn create(State(shared): State<Shared>, input: Input) -> Answer {
         now: shared.now(),
     };
     limits::length("model_type", limits::MAX_EXPERIMENT_NAME, new.model_type.as_deref().unwrap_or(""))?;
-    check_pairs(&new.params, &new.tags)?;
+    check_pairs(&mut new.params, &mut new.tags)?;
     let model = shared.store.create_logged_model(new).await?;
     answer([("model", json(model))])
 }
@@ -90,17 +90,17 @@ async fn delete(State(shared): State<Shared>, Path(model): Path<String>) -> Answ
 }
 
 async fn log_params(State(shared): State<Shared>, Path(model): Path<String>, input: Input) -> Answer {
-    let params: Vec<KeyValue> = input.list("params")?;
-    check_pairs(&params, &[])?;
+    let mut params: Vec<KeyValue> = input.list("params")?;
+    check_pairs(&mut params, &mut [])?;
     shared.store.log_logged_model_params(model, params).await?;
     done()
 }
 
 async fn set_tags(State(shared): State<Shared>, Path(model): Path<String>, input: Input) -> Answer {
-    let tags: Vec<KeyValue> = input.list("tags")?;
-    check_pairs(&[], &tags)?;
-    let model = shared.store.set_logged_model_tags(model, tags).await?;
-    answer([("model", json(model))])
+    let mut tags: Vec<KeyValue> = input.list("tags")?;
+    check_pairs(&mut [], &mut tags)?;
+    shared.store.set_logged_model_tags(model, tags).await?;
+    done()
 }
 
 async fn delete_tag(State(shared): State<Shared>, Path((model, key)): Path<(String, String)>) -> Answer {
@@ -152,9 +152,6 @@ fn ordered(by: OrderBy) -> Result<LoggedModelOrder, ApiError> {
 
 async fn find(State(shared): State<Shared>, input: Input) -> Answer {
     let experiments = input.texts("experiment_ids")?;
-    if experiments.is_empty() {
-        return Err(ApiError::missing("experiment_ids").into());
-    }
     let on: Vec<OnDataset> = input.list("datasets")?;
     if on.iter().any(|dataset| dataset.dataset_name.is_empty()) {
         return Err(ApiError::invalid("`dataset_name` in the `datasets` clause must be specified.").into());

@@ -50,8 +50,8 @@ pub(super) fn writes() -> Router<Shared> {
 }
 
 async fn create(State(shared): State<Shared>, input: Input) -> Answer {
-    let tags: Vec<KeyValue> = input.list("tags")?;
-    for (index, tag) in tags.iter().enumerate() {
+    let mut tags: Vec<KeyValue> = input.list("tags")?;
+    for (index, tag) in tags.iter_mut().enumerate() {
         limits::tag(tag, &format!("tags[{index}]."))?;
     }
     let given = input.text("run_name")?.filter(|name| !name.is_empty());
@@ -67,7 +67,7 @@ async fn create(State(shared): State<Shared>, input: Input) -> Answer {
         .into());
     }
     let name = given.or(tagged).filter(|name| !name.is_empty()).unwrap_or_else(names::random);
-    limits::tag(&KeyValue::new(RUN_NAME_TAG, &name), "")?;
+    limits::length("run_name", limits::MAX_TAG_VALUE, &name)?;
     let experiment = input.text("experiment_id")?.filter(|id| !id.is_empty()).unwrap_or_else(|| "0".into());
     let new = NewRun {
         run_id: names::id(),
@@ -96,7 +96,7 @@ async fn update(State(shared): State<Shared>, input: Input) -> Answer {
     };
     let name = input.text("run_name")?;
     if let Some(name) = &name {
-        limits::tag(&KeyValue::new(RUN_NAME_TAG, name), "")?;
+        limits::length("run_name", limits::MAX_TAG_VALUE, name)?;
     }
     let change = RunChange { status, end_time: input.int("end_time")?, name };
     let info = shared.store.update_run(input.run_id()?, change).await?;
@@ -137,15 +137,15 @@ async fn log_metric(State(shared): State<Shared>, input: Input) -> Answer {
 }
 
 async fn log_param(State(shared): State<Shared>, input: Input) -> Answer {
-    let param = KeyValue::new(input.required("key")?, input.text_or_empty("value")?);
-    limits::param(&param, "")?;
+    let mut param = KeyValue::new(input.required("key")?, input.text_or_empty("value")?);
+    limits::param(&mut param, "")?;
     shared.store.log(input.run_id()?, vec![], vec![param], vec![]).await?;
     done()
 }
 
 async fn set_tag(State(shared): State<Shared>, input: Input) -> Answer {
-    let tag = KeyValue::new(input.required("key")?, input.text_or_empty("value")?);
-    limits::tag(&tag, "")?;
+    let mut tag = KeyValue::new(input.required("key")?, input.text_or_empty("value")?);
+    limits::tag(&mut tag, "")?;
     shared.store.log(input.run_id()?, vec![], vec![], vec![tag]).await?;
     done()
 }
@@ -158,8 +158,8 @@ async fn delete_tag(State(shared): State<Shared>, input: Input) -> Answer {
 async fn log_batch(State(shared): State<Shared>, input: Input) -> Answer {
     let run = input.run_id()?;
     let mut metrics: Vec<Metric> = input.list("metrics")?;
-    let (params, tags): (Vec<KeyValue>, Vec<KeyValue>) = (input.list("params")?, input.list("tags")?);
-    limits::batch(&metrics, &params, &tags)?;
+    let (mut params, mut tags): (Vec<KeyValue>, Vec<KeyValue>) = (input.list("params")?, input.list("tags")?);
+    limits::batch(&metrics, &mut params, &mut tags)?;
     for metric in &mut metrics {
         // An empty text and an absent field are the same in protocol buffers.
         metric.model_id = metric.model_id.take().filter(|id| !id.is_empty());

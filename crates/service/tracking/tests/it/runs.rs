@@ -163,10 +163,13 @@ async fn limits_are_those_of_mlflow() {
     let server = start().await;
     let id = server.run().await;
     let long = "x".repeat(8001);
-    let tag = json!({ "run_id": id, "key": "t", "value": long });
-    refused(server.post("runs/set-tag", tag).await, INVALID, "exceeds the maximum length of 8000");
-    let param = json!({ "run_id": id, "key": "p", "value": "x".repeat(6001) });
-    refused(server.post("runs/log-parameter", param).await, INVALID, "exceeds the maximum length of 6000");
+    server.ok("runs/set-tag", json!({ "run_id": id, "key": "t", "value": long })).await;
+    server.ok("runs/log-parameter", json!({ "run_id": id, "key": "p", "value": "x".repeat(6001) })).await;
+    let data = server.get(&format!("runs/get?run_id={id}")).await.1["run"]["data"].clone();
+    assert_eq!(text(&data["params"][0]["value"]).len(), 6000, "long values are cut");
+    assert_eq!(text(&data["tags"][1]["value"]).len(), 8000, "long values are cut");
+    let valueless = json!({ "run_id": id, "metrics": [{ "key": "m", "timestamp": 1 }] });
+    refused(server.post("runs/log-batch", valueless).await, INVALID, "required parameter 'metrics[0].value'");
     let metrics: Vec<Value> = (0..1001).map(|n| json!({ "key": format!("m{n}"), "value": 1, "timestamp": 1 })).collect();
     let batch = json!({ "run_id": id, "metrics": metrics });
     refused(server.post("runs/log-batch", batch).await, INVALID, "at most 1000 metrics. Got 1001");
@@ -220,7 +223,8 @@ async fn inputs_outputs_and_logged_models() {
     assert_eq!(found["models"][0]["data"]["metrics"][0]["value"], 0.9);
     assert_eq!(found["models"][0]["data"]["metrics"][0]["run_id"], run.as_str());
     let tags = json!({ "tags": [{ "key": "a", "value": "c" }] });
-    let (_, tagged) = server.call(reqwest::Method::PATCH, &format!("logged-models/{model}/tags"), tags).await;
+    server.call(reqwest::Method::PATCH, &format!("logged-models/{model}/tags"), tags).await;
+    let (_, tagged) = server.get(&format!("logged-models/{model}")).await;
     assert_eq!(tagged["model"]["info"]["tags"], json!([{ "key": "a", "value": "c" }]));
     let (status, _) = server.call(reqwest::Method::DELETE, &format!("logged-models/{model}"), json!({})).await;
     assert_eq!(status, 200);
