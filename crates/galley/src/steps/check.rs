@@ -168,8 +168,19 @@ async fn compare(
     Ok((samples, agreement))
 }
 
-/// A picture made from a number: soft colour gradients with a few discs, the same for the same number.
-fn picture(seed: u32) -> Vec<u8> {
-    galley_ml::synthetic_png(seed)
+/// A picture made from a number, the same for the same number: the sample in other colours and light, mirrored or not.
+fn picture(number: u32) -> Vec<u8> {
+    let sample = galley_ml::Photo::sample();
+    let (width, order, light) = (sample.width() as usize, number as usize % 3, 0.5 + f32::from((number % 7) as u8) / 8.0);
+    let mut rgb = Vec::with_capacity(sample.rgb().len());
+    for row in sample.rgb().chunks_exact(width * 3) {
+        for x in 0..width {
+            let from = if number % 2 == 0 { x } else { width - 1 - x };
+            let pixel = &row[from * 3..from * 3 + 3];
+            rgb.extend((0..3).map(|channel| (f32::from(pixel[(channel + order) % 3]) * light).min(255.0) as u8));
+        }
+    }
+    galley_ml::Photo::from_rgb(sample.width(), sample.height(), rgb)
+        .and_then(|photo| photo.to_png().ok())
+        .unwrap_or_default()
 }
-
