@@ -61,7 +61,7 @@ pub async fn plan(global: &Global, args: &Plan) -> Result<Answer, Problem> {
 pub async fn plan_of(global: &Global, name: &str) -> Result<galley_sync::Plan, Problem> {
     let ground = Ground::find(global, &defaults())?;
     let state = State::find(global);
-    let own = Repo::init_or_open(&state.path("git/pipeline.git")).await?;
+    let own = Repo::init_or_open(state.path("git/pipeline.git")).await?;
     let repositories = Repositories::new(PIPELINE_URL, own, state.path("git/mirrors"));
     galley_gitops::plan(ground.kube().await?, &repositories, name).await
 }

@@ -116,7 +116,7 @@ async fn rollback(
     let remote = ground.pipeline()?;
     let snapshot = remote.snapshot("main").await.map_err(Problem::from)?;
     let present = snapshot
-        .file(&environment.values_file())
+        .read(&environment.values_file())
         .and_then(|values| deployed(&String::from_utf8_lossy(values)))
         .ok_or_else(|| Problem::new("G1014", Kind::Conflict, format!("{environment} runs nothing.")))?;
     let former = former(&Records::new(ground.kube().await?).list().await?, environment, &present).ok_or_else(|| {

@@ -112,7 +112,7 @@ impl Fetched {
 /// What production runs, if it runs anything.
 async fn production_head(ground: &Ground, tracking: &Client, model: &ModelFile) -> Result<Option<Head>, Problem> {
     let snapshot = ground.pipeline()?.snapshot("main").await.map_err(Problem::from)?;
-    let values = snapshot.file(&Environment::Production.values_file());
+    let values = snapshot.read(&Environment::Production.values_file());
     let Some(deployed) = values.and_then(|values| deployed(&String::from_utf8_lossy(values))) else { return Ok(None) };
     let failed = |error| tracking_problem("finding production's version", &error);
     let version = tracking.get_version(&model.model, &deployed.version).await.map_err(failed)?;

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use galley_git::remote::{Change, Remote};
+use galley_git::{
+    Author,
+    remote::{Proposal, Remote},
+};
 use galley_problem::{Kind, Problem};
 use galley_release_types::{
     APPLICATIONS_NAMESPACE, Commit, Deployed, ENVIRONMENTS, Environment, Phase, ReleaseStatus, Verdict,
@@ -56,21 +59,23 @@ pub struct Delivered {
 pub async fn deliver(remote: &Remote, delivery: &Delivery) -> Result<Delivered, Problem> {
     let file = delivery.environment.values_file();
     let mut previous = None;
+    let mut changed = false;
     let mut message = delivery.subject.clone();
     message.push_str("\n\n");
     for (key, value) in &delivery.trailers {
         message.push_str(&format!("{key}: {value}\n"));
     }
     let commit = remote
-        .commit_with_retry(BRANCH, &message, SystemClock.now(), |snapshot| {
-            let text = snapshot.file(&file).map(String::from_utf8_lossy).ok_or_else(|| {
+        .commit_with_retry(BRANCH, &Author::galley(SystemClock.now()), |snapshot| {
+            let text = snapshot.read(&file).map(String::from_utf8_lossy).ok_or_else(|| {
                 Problem::new("G1006", Kind::NotFound, format!("The pipeline repository has no `{file}`."))
             })?;
             previous = deployed(&text);
             let now = previous.as_ref().map(|deployed| &deployed.version);
             let skip = delivery.only_if.as_ref().is_some_and(|only| now != Some(only));
             if skip || previous == delivery.wanted {
-                return Ok(Vec::new());
+                changed = false;
+                return Ok(None);
             }
             let (digest, version) = match &delivery.wanted {
                 Some(wanted) => (wanted.digest.as_str(), wanted.version.as_str()),
@@ -78,10 +83,12 @@ pub async fn deliver(remote: &Remote, delivery: &Delivery) -> Result<Delivered, 
             };
             let changes = [("/image/digest", digest), ("/image/version", version)];
             let edited = galley_yaml::set_scalars(&file, &text, &changes)?;
-            Ok(vec![Change { path: file.clone(), content: Some(edited.into_bytes()) }])
+            changed = true;
+            let changes = [(file.clone(), Some(edited.into_bytes()))].into();
+            Ok(Some(Proposal { changes, message: message.clone() }))
         })
         .await?;
-    Ok(Delivered { previous, commit })
+    Ok(Delivered { previous, commit: changed.then_some(commit) })
 }
 
 /// `galley release promote`
@@ -189,7 +196,7 @@ async fn allowed(
     }
     let Some(before) = before else { return Ok(()) };
     let snapshot = remote.snapshot(BRANCH).await.map_err(Problem::from)?;
-    let there = snapshot.file(&before.values_file()).and_then(|text| deployed(&String::from_utf8_lossy(text)));
+    let there = snapshot.read(&before.values_file()).and_then(|text| deployed(&String::from_utf8_lossy(text)));
     if there.as_ref() == Some(wanted) {
         return Ok(());
     }

@@ -20,11 +20,11 @@ use crate::{
 pub async fn begin(global: &Global, args: Begin) -> Result<Answer, Problem> {
     let ground = Ground::find(global, &args.services)?;
     let snapshot = ground.pipeline()?.snapshot(&args.revision).await.map_err(Problem::from)?;
-    let model = model_file(snapshot.file(MODEL_FILE))?;
+    let model = model_file(snapshot.read(MODEL_FILE))?;
     let digest = model.training_digest();
     let records = Records::new(ground.kube().await?);
     let (name, needed) = if args.name.is_empty() {
-        let production = snapshot.file(&Environment::Production.values_file()).and_then(deployed_in);
+        let production = snapshot.read(&Environment::Production.values_file()).and_then(deployed_in);
         (args.workflow.clone(), !runs_already(&ground, &model, production, &digest).await?)
     } else {
         let known = records.find(&args.name).await?;
@@ -38,7 +38,7 @@ pub async fn begin(global: &Global, args: Begin) -> Result<Answer, Problem> {
         return Ok(Answer::Yes);
     }
     let spec = ReleaseSpec {
-        commit: snapshot.commit().to_owned(),
+        commit: snapshot.commit.clone(),
         training_digest: digest,
         reason: format!("workflow {}", args.workflow),
     };
@@ -52,14 +52,14 @@ pub async fn begin(global: &Global, args: Begin) -> Result<Answer, Problem> {
             status.started_at.get_or_insert_with(|| now.clone());
         })
         .await?;
-    voice::data(&format!("Release {name} from commit {}.", snapshot.commit()));
+    voice::data(&format!("Release {name} from commit {}.", snapshot.commit));
     Ok(Answer::Yes)
 }
 
 /// The model file of a release's commit.
 pub async fn model_of(ground: &Ground, commit: &str) -> Result<ModelFile, Problem> {
     let snapshot = ground.pipeline()?.snapshot(commit).await.map_err(Problem::from)?;
-    model_file(snapshot.file(MODEL_FILE))
+    model_file(snapshot.read(MODEL_FILE))
 }
 
 fn model_file(bytes: Option<&[u8]>) -> Result<ModelFile, Problem> {

@@ -11,6 +11,7 @@ use galley_oci::Store;
 use galley_problem::Problem;
 use galley_sandbox::Sandbox;
 use galley_units::Secret;
+use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 
 /// Pods' logs, as the API server asks for them.
@@ -109,7 +110,10 @@ impl galley_gitops::Repositories for Repositories {
         if url.trim_end_matches(".git") == self.own_url.trim_end_matches(".git") {
             return Ok(self.own.clone());
         }
-        galley_git::mirror(&self.mirrors, url).await
+        let name = hex::encode(Sha256::digest(url));
+        let mirror = Repo::init_or_open(self.mirrors.join(format!("{name}.git"))).await?;
+        mirror.fetch_mirror(url, None).await?;
+        Ok(mirror)
     }
 }
 

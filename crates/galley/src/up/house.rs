@@ -77,7 +77,7 @@ impl House {
             ApiServer::open(config, database.clone(), Arc::clone(&clock)).map_err(|e| failed("opening the API server", &e))?;
         let client = server.client(PIPELINE_NAMESPACE);
 
-        let repository = Repo::init_or_open(&state.path("git/pipeline.git")).await?;
+        let repository = Repo::init_or_open(state.path("git/pipeline.git")).await?;
         let store = image_store(state, &listeners)?;
         let base = tokio::task::spawn_blocking({
             let store = store.clone();
@@ -111,7 +111,7 @@ impl House {
             Arc::new(move |token: &str| tokens.verify(token).is_some())
         };
         let (wake_releases, wake) = watch::channel(0u64);
-        embed_git(state, &mut listeners, &mut supervisor, &repository, &authorize, wake_releases)?;
+        embed_git(state, &mut listeners, &mut supervisor, &authorize, wake_releases)?;
         embed_registry(&mut listeners, &mut supervisor, &store, &authorize)?;
         embed_tracking(state, &mut listeners, &mut supervisor, &database, &clock, &authorize)?;
 
@@ -309,13 +309,12 @@ fn embed_git(
     state: &State,
     listeners: &mut Listeners,
     supervisor: &mut Supervisor,
-    repository: &Repo,
     authorize: &Arc<dyn Fn(&str) -> bool + Send + Sync>,
     wake: watch::Sender<u64>,
 ) -> Result<(), Problem> {
-    let config = galley_gitserver::Config { root: state.path("git"), ..Default::default() };
-    let service = galley_gitserver::Service::new(config, galley_gitserver::Deps { authorize: Arc::clone(authorize) })?;
-    let _ = repository;
+    let config = galley_gitserver::Config { folder: state.path("git"), ..Default::default() };
+    let deps = galley_gitserver::Deps { verify: Arc::clone(authorize) };
+    let service = galley_gitserver::Service::new(config, deps).map_err(|e| failed("opening the git server", &e))?;
     let mut pushes = service.pushes();
     supervisor.start("pushes", move |stop| async move {
         loop {

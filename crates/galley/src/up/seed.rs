@@ -3,10 +3,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use galley_git::{Repo, WorkTree};
+use galley_git::{Author, Repo};
 use galley_problem::{Kind, Problem};
 use galley_release_types::{APPLICATIONS_NAMESPACE, PIPELINE_NAMESPACE, PLATFORM_NAMESPACE};
-use galley_units::Secret;
+use galley_units::{Clock, Secret, SystemClock};
 use include_dir::{Dir, include_dir};
 use kube::{
     Api, Client,
@@ -27,7 +27,9 @@ static TEMPLATE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../pipeline");
 pub async fn make_pipeline(dir: &Path) -> Result<(), Problem> {
     let mut files = BTreeMap::new();
     collect(&TEMPLATE, &mut files);
-    galley_git::init_work_tree(dir, &files, "pipeline: the template that Galley ships").await
+    let author = Author::galley(SystemClock.now());
+    galley_git::init_work_tree(dir, &files, "pipeline: the template that Galley ships", &author).await?;
+    Ok(())
 }
 
 fn collect(dir: &Dir<'_>, files: &mut BTreeMap<String, Vec<u8>>) {
@@ -44,37 +46,23 @@ fn collect(dir: &Dir<'_>, files: &mut BTreeMap<String, Vec<u8>>) {
 /// # Errors
 /// G04xx if git refuses.
 pub async fn connect(dir: &Path, served: &Repo, url: &str, helper: &str) -> Result<(), Problem> {
-    let tree = WorkTree::open(dir).await?;
-    tree.connect("galley", url, helper).await?;
-    let here = tree.resolve("refs/heads/main").await?;
-    let there = served.resolve("refs/heads/main").await?;
-    match (here, there) {
-        (None, None) => Err(Problem::new(
-            "G0112",
-            Kind::Invalid,
-            format!("{} has no commit on the branch `main`.", dir.display()),
-        )
-        .try_this("Commit what is there: `git switch -c main; git add -A; git commit -m 'first commit'`.")),
-        (Some(here), there) if Some(&here) != there.as_ref() => {
-            let ahead = match &there {
-                None => true,
-                Some(there) => tree.is_ancestor(there, &here).await?,
-            };
-            if ahead {
-                tree.push_to(served, "main").await?;
-            } else if let Some(there) = &there
-                && !served.contains(&here).await?
-            {
-                voice::talk(&format!(
-                    "Notice: {} and the served repository (at {}) have gone different ways; `git pull --rebase` there.",
-                    dir.display(),
-                    there.get(..10).unwrap_or(there)
-                ));
-            }
-            Ok(())
-        }
-        _ => Ok(()),
+    galley_git::wire(dir, "galley", url, helper).await?;
+    let here = galley_git::tip_of_main(dir).await?.ok_or_else(|| {
+        Problem::new("G0112", Kind::Invalid, format!("{} has no commit on the branch `main`.", dir.display()))
+            .try_this("Commit what is there: `git switch -c main; git add -A; git commit -m 'first commit'`.")
+    })?;
+    // What the served repository has already is behind it or was rewritten there; only what is new comes over.
+    if served.log(&here, None, 1).await.is_ok_and(|log| !log.is_empty()) {
+        return Ok(());
     }
+    if let Err(error) = served.import(dir, "main", "main").await {
+        tracing::debug!(%error, "import");
+        voice::talk(&format!(
+            "Notice: {} and the served repository have gone different ways; `git pull --rebase`, then `git push` there.",
+            dir.display(),
+        ));
+    }
+    Ok(())
 }
 
 /// Where an embedded server listens on this machine.

@@ -18,10 +18,12 @@ mod history;
 mod program;
 pub mod remote;
 mod repo;
+mod wiring;
 mod work_tree;
 
 pub use error::Error;
 pub use history::CommitInfo;
 pub use program::{check_git, command};
 pub use repo::{Credentials, Limits, Repo};
+pub use wiring::{tip_of_main, wire};
 pub use work_tree::{Author, init_work_tree};
