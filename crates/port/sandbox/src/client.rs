@@ -306,6 +306,12 @@ impl Sandbox {
         remove_tree(dir.to_owned()).await
     }
 
+    /// Kills a further process if it still runs, and forgets it.
+    pub async fn forget(&self, process: &str) {
+        // Only a helper that is gone refuses this, and then the process is gone, too.
+        let _ = self.done(Op::Remove { container: process.to_owned() }, Vec::new()).await;
+    }
+
     /// Lets go of a pod whose containers have been removed, and frees its address.
     ///
     /// # Errors

@@ -1,0 +1,604 @@
+//! One container: image, start, probes, end, and again.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use galley_sandbox::{ContainerSpec, ExecSpec, Exit, PodHandle, Running, User};
+use k8s_openapi::api::core::v1::{Container, ContainerStateTerminated, LifecycleHandler, Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::board::{Board, Doing};
+use super::env::{Source, expand};
+use super::probe::{self, Finding, Target};
+use super::volumes::Volumes;
+use crate::events::Events;
+use crate::images::{PreparedImage, PullPolicy};
+use crate::logs::{Live, pod_folder};
+use crate::objects::{Context, name_of, namespace_of, uid_of};
+
+/// A container that has run so long starts again without a pause.
+const RESET: Duration = Duration::from_secs(600);
+/// What is missing (a ConfigMap, a Secret) is looked for again after this.
+const RETRY: Duration = Duration::from_secs(1);
+const DEFAULT_GRACE: i64 = 30;
+const MESSAGE_LIMIT: u64 = 4096;
+
+/// When a container is started again after its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restart {
+    Always,
+    OnFailure,
+    Never,
+}
+
+impl Restart {
+    pub(crate) fn of(pod: &Pod) -> Self {
+        match pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()) {
+            Some("Never") => Restart::Never,
+            Some("OnFailure") => Restart::OnFailure,
+            _ => Restart::Always,
+        }
+    }
+
+    /// Whether a container that has ended so starts again.
+    pub(crate) fn applies(self, exit_code: i32) -> bool {
+        self == Restart::Always || self == Restart::OnFailure && exit_code != 0
+    }
+}
+
+/// A request to stop, with the time that is left for it.
+#[derive(Clone, Default)]
+pub(crate) struct Termination {
+    token: CancellationToken,
+    deadline: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Termination {
+    pub(crate) fn begin(&self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        let mut current = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(current.map_or(deadline, |old| old.min(deadline)));
+        drop(current);
+        self.token.cancel();
+    }
+
+    pub(crate) async fn begun(&self) {
+        self.token.cancelled().await;
+    }
+
+    pub(crate) fn is_begun(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    fn left(&self) -> Duration {
+        let deadline = *self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// What all containers of a pod share.
+pub(crate) struct Shared {
+    pub cx: Arc<Context>,
+    pub pod: Arc<Pod>,
+    pub handle: PodHandle,
+    pub board: Arc<Board>,
+    pub events: Arc<Events>,
+    pub live: Live,
+    pub volumes: Volumes,
+    pub services: Vec<Service>,
+    pub dir: PathBuf,
+}
+
+/// One container of a pod.
+pub(crate) struct Task {
+    pub shared: Arc<Shared>,
+    /// Its place on the board.
+    pub index: usize,
+    pub container: Container,
+    pub restart: Restart,
+    pub termination: Termination,
+}
+
+/// How an attempt ended.
+struct Ended {
+    state: ContainerStateTerminated,
+    /// The container in the sandbox, if it was started.
+    id: Option<String>,
+}
+
+/// What a finished container leaves: its id in the sandbox and its log.
+#[derive(Clone, Debug)]
+pub(crate) struct Leftover {
+    pub id: String,
+    pub log: PathBuf,
+}
+
+impl Task {
+    /// Runs the container until it has ended for good, or was asked to stop. What the last attempt left in the
+    /// sandbox stays there, for its files.
+    pub(crate) async fn run(self) -> Option<Leftover> {
+        let record = self.shared.board.record(self.index);
+        if let Doing::Ended(ended) = &record.doing
+            && !self.restart.applies(ended.exit_code)
+        {
+            return None;
+        }
+        let mut again = matches!(record.doing, Doing::Ended(_)) || record.interrupted;
+        let mut pause = Duration::ZERO;
+        let mut leftover: Option<Leftover> = None;
+        loop {
+            if again {
+                self.shared.board.update_record(self.index, |record| record.restarts += 1);
+            }
+            if let Some(old) = leftover.take() {
+                self.discard(&old.id).await;
+            }
+            let begun = Instant::now();
+            let Some(ended) = self.attempt().await else { return None };
+            leftover = ended.id.clone().map(|id| Leftover { log: self.log_path(), id });
+            let code = ended.state.exit_code;
+            self.shared.board.update_record(self.index, |record| {
+                record.doing = Doing::Ended(ended.state);
+                record.ready = false;
+                record.started = false;
+            });
+            if self.termination.is_begun() || !self.restart.applies(code) {
+                return leftover;
+            }
+            again = true;
+            pause = if begun.elapsed() >= RESET { Duration::ZERO } else { pause };
+            if !self.back_off(pause).await {
+                return leftover;
+            }
+            pause = self.longer(pause);
+        }
+    }
+
+    fn longer(&self, pause: Duration) -> Duration {
+        let config = &self.shared.cx.config;
+        let initial = Duration::from_millis(config.back_off_initial_ms);
+        (pause * 2).clamp(initial, Duration::from_millis(config.back_off_limit_ms).max(initial))
+    }
+
+    /// Waits before the next attempt; `false` if the pod is to stop meanwhile.
+    async fn back_off(&self, pause: Duration) -> bool {
+        let name = &self.container.name;
+        self.shared.board.update_record(self.index, |record| {
+            if let Doing::Ended(ended) = &record.doing {
+                record.last = Some(ended.clone());
+            }
+        });
+        if pause.is_zero() {
+            return !self.termination.is_begun();
+        }
+        let pod = name_of(&self.shared.pod.metadata);
+        let message = format!(
+            "back-off {} restarting failed container={name} pod={pod}_{}({})",
+            kubernetes_duration(pause),
+            namespace_of(&self.shared.pod.metadata),
+            uid_of(&self.shared.pod.metadata)
+        );
+        self.shared.board.wait(self.index, "CrashLoopBackOff", Some(message));
+        self.shared
+            .events
+            .warn(
+                &self.shared.cx,
+                "BackOff",
+                &format!("Back-off restarting failed container {name} in pod {pod}"),
+            )
+            .await;
+        self.sleep(pause).await
+    }
+
+    /// Sleeps; `false` if the pod is to stop meanwhile.
+    async fn sleep(&self, pause: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = self.termination.begun() => false,
+        }
+    }
+
+    /// One attempt: from the image to the end. `None` if the pod was asked to stop before the start.
+    async fn attempt(&self) -> Option<Ended> {
+        let image = self.image().await?;
+        let spec = self.spec(&image).await?;
+        let id = spec.id.clone();
+        let started = self.shared.cx.now();
+        let log = spec.log.clone();
+        self.shared.live.begin(&log);
+        let user = spec.user.clone();
+        let (env, working_dir) = (spec.env.clone(), spec.working_dir.clone());
+        let running = match self.shared.cx.sandbox.start_container(&self.shared.handle, spec).await {
+            Ok(running) => running,
+            Err(error) => {
+                self.shared.live.end(&log);
+                return Some(self.failed_start(&error, &started).await);
+            }
+        };
+        for notice in &running.notices {
+            self.shared.events.warn(&self.shared.cx, "NotAsAsked", notice).await;
+        }
+        self.shared.board.update_record(self.index, |record| {
+            record.doing = Doing::Running { since: started.clone() };
+            record.container_id = Some(format!("galley://{id}"));
+        });
+        let name = &self.container.name;
+        self.shared
+            .events
+            .write(&self.shared.cx, "Normal", "Started", &format!("Started container {name}"))
+            .await;
+        let exec =
+            ExecSpec { id: id.clone(), container: id.clone(), args: Vec::new(), env, working_dir, user };
+        let target = Target {
+            sandbox: &self.shared.cx.sandbox,
+            ip: self.shared.handle.ip,
+            container: &self.container,
+            exec,
+        };
+        let exit = self.supervise(running, &target).await;
+        self.shared.live.end(&log);
+        let state = self.terminated(&id, exit, started).await;
+        Some(Ended { state, id: Some(id) })
+    }
+
+    /// Waits for the end; stops the container if a probe or the pod demands it.
+    async fn supervise(&self, running: Running, target: &Target<'_>) -> Exit {
+        let (findings, mut found) = tokio::sync::mpsc::channel(16);
+        let tell = |finding: Finding| {
+            if let Finding::Failed { .. } = &finding {
+                let _ = findings.try_send(finding);
+                return;
+            }
+            self.shared.board.update_record(self.index, |record| match finding {
+                Finding::Started => record.started = true,
+                Finding::Ready(ready) => record.ready = ready,
+                Finding::Failed { .. } => {}
+            });
+        };
+        let mut exit = Box::pin(running.wait());
+        if let Some(handler) = self.container.lifecycle.as_ref().and_then(|l| l.post_start.as_ref()) {
+            self.hook("FailedPostStartHook", handler, target).await;
+        }
+        let events = async {
+            while let Some(Finding::Failed { probe, message }) = found.recv().await {
+                let text = format!("{probe} probe failed: {message}");
+                self.shared.events.warn(&self.shared.cx, "Unhealthy", &text).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let grace = tokio::select! {
+            exit = &mut exit => return exit,
+            () = self.termination.begun() => None,
+            message = probe::watch(target, &tell) => {
+                self.shared.events.write(&self.shared.cx, "Normal", "Killing", &message).await;
+                Some(self.own_grace())
+            }
+            () = events => None,
+        };
+        self.shared.board.update_record(self.index, |record| record.ready &= grace.is_none());
+        self.stop(exit, target, grace).await
+    }
+
+    /// Asks the container to end, and kills it when its time is up.
+    async fn stop(
+        &self,
+        mut exit: std::pin::Pin<Box<impl Future<Output = Exit>>>,
+        target: &Target<'_>,
+        grace: Option<Duration>,
+    ) -> Exit {
+        let deadline = Instant::now() + grace.unwrap_or_else(|| self.termination.left());
+        let sandbox = &self.shared.cx.sandbox;
+        let id = &target.exec.container;
+        if let Some(handler) = self.container.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref()) {
+            let hook = self.hook("FailedPreStopHook", handler, target);
+            tokio::select! {
+                exit = &mut exit => return exit,
+                _ = tokio::time::timeout_at(deadline, hook) => {}
+            }
+        }
+        let _ = sandbox.signal(id, stop_signal(&self.container)).await;
+        loop {
+            // The deadline may come nearer: a second request to stop may allow less.
+            let deadline = if grace.is_some() {
+                deadline
+            } else {
+                deadline.min(Instant::now() + self.termination.left())
+            };
+            let slice = deadline.min(Instant::now() + Duration::from_millis(500));
+            match tokio::time::timeout_at(slice, &mut exit).await {
+                Ok(exit) => return exit,
+                Err(_) if Instant::now() >= deadline => break,
+                Err(_) => {}
+            }
+        }
+        let _ = sandbox.kill(id).await;
+        exit.await
+    }
+
+    async fn hook(&self, reason: &str, handler: &LifecycleHandler, target: &Target<'_>) {
+        let done = if let Some(exec) = &handler.exec {
+            probe::run(target, exec.command.clone().unwrap_or_default()).await
+        } else if let Some(http) = &handler.http_get {
+            probe::http_get(target, http).await
+        } else if let Some(sleep) = &handler.sleep {
+            tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;
+            Ok(())
+        } else {
+            Err("hooks of this kind are not supported".to_owned())
+        };
+        if let Err(message) = done {
+            self.shared.events.warn(&self.shared.cx, reason, &message).await;
+        }
+    }
+
+    fn own_grace(&self) -> Duration {
+        grace(&self.shared.pod)
+    }
+
+    async fn failed_start(&self, error: &galley_sandbox::Error, started: &Time) -> Ended {
+        let message = format!("failed to start container \"{}\": {error}", self.container.name);
+        self.shared.events.warn(&self.shared.cx, "Failed", &format!("Error: {message}")).await;
+        let state = ContainerStateTerminated {
+            exit_code: if error.is_exec_failure() { 127 } else { 128 },
+            reason: Some("StartError".to_owned()),
+            message: Some(message),
+            started_at: Some(started.clone()),
+            finished_at: Some(self.shared.cx.now()),
+            ..ContainerStateTerminated::default()
+        };
+        Ended { state, id: None }
+    }
+
+    async fn terminated(&self, id: &str, exit: Exit, started: Time) -> ContainerStateTerminated {
+        let path = self.container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
+        let message = self.shared.cx.sandbox.read_file(id, path, MESSAGE_LIMIT).await.ok();
+        let message =
+            message.map(|text| String::from_utf8_lossy(&text).into_owned()).filter(|text| !text.is_empty());
+        ContainerStateTerminated {
+            exit_code: exit.code,
+            signal: exit.signal.filter(|_| false),
+            reason: Some(if exit.code == 0 { "Completed" } else { "Error" }.to_owned()),
+            message,
+            started_at: Some(started),
+            finished_at: Some(self.shared.cx.now()),
+            container_id: Some(format!("galley://{id}")),
+        }
+    }
+
+    /// The image; waits, and tells, as long as it is not there. `None` if the pod is to stop meanwhile.
+    async fn image(&self) -> Option<PreparedImage> {
+        let reference = self.container.image.clone().unwrap_or_default();
+        let policy = pull_policy(&self.container, &reference);
+        let mut pause = Duration::ZERO;
+        loop {
+            let prepared = tokio::select! {
+                prepared = self.shared.cx.images.prepare(&reference, policy) => prepared,
+                () = self.termination.begun() => return None,
+            };
+            let error = match prepared {
+                Ok(image) => {
+                    let image_id = format!("{}@{}", repository(&reference), image.digest);
+                    self.shared.board.update_record(self.index, |record| record.image_id = image_id);
+                    return Some(image);
+                }
+                Err(error) => error,
+            };
+            let message = format!("Failed to pull image \"{reference}\": {}", error.message);
+            self.shared.events.warn(&self.shared.cx, "Failed", &message).await;
+            self.shared.board.wait(self.index, &error.reason, Some(error.message));
+            pause = self.longer(pause);
+            if !self.sleep(RETRY.min(pause)).await {
+                return None;
+            }
+            let text = format!("Back-off pulling image \"{reference}\"");
+            self.shared.board.wait(self.index, "ImagePullBackOff", Some(text));
+            if !self.sleep(pause.saturating_sub(RETRY)).await {
+                return None;
+            }
+        }
+    }
+
+    /// What to start; waits, and tells, as long as something is missing.
+    async fn spec(&self, image: &PreparedImage) -> Option<ContainerSpec> {
+        loop {
+            match self.try_spec(image).await {
+                Ok(spec) => return Some(spec),
+                Err(message) => {
+                    self.shared.board.wait(self.index, "CreateContainerConfigError", Some(message.clone()));
+                    self.shared.events.warn(&self.shared.cx, "Failed", &format!("Error: {message}")).await;
+                }
+            }
+            if !self.sleep(RETRY).await {
+                return None;
+            }
+        }
+    }
+
+    async fn try_spec(&self, image: &PreparedImage) -> Result<ContainerSpec, String> {
+        let shared = &*self.shared;
+        let source =
+            Source { cx: &shared.cx, pod: &shared.pod, ip: shared.handle.ip, services: &shared.services };
+        let mut env = source.environment(&self.container, &image.env).await?;
+        if let Some(path) = &shared.volumes.kubeconfig {
+            env.push(("KUBECONFIG".to_owned(), path.display().to_string()));
+        }
+        let id = self.id();
+        let log = self.log_path();
+        if let Some(parent) = log.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| error.to_string())?;
+        }
+        let security = self.container.security_context.clone().unwrap_or_default();
+        Ok(ContainerSpec {
+            dir: shared.dir.join("containers").join(&id),
+            id,
+            layers: image.layers.clone(),
+            args: command(&self.container, image, &env),
+            mounts: shared.volumes.mounts(&self.container, &env)?,
+            env,
+            working_dir: self.container.working_dir.clone().unwrap_or_else(|| image.working_dir.clone()),
+            user: user(&shared.pod, &self.container, image)?,
+            read_only_root: security.read_only_root_filesystem.unwrap_or(false),
+            drop_capabilities: security.capabilities.and_then(|all| all.drop).unwrap_or_default(),
+            log,
+            log_limit: shared.cx.config.log_limit,
+        })
+    }
+
+    fn id(&self) -> String {
+        let restarts = self.shared.board.record(self.index).restarts;
+        format!("{}-{}-{restarts}", uid_of(&self.shared.pod.metadata), self.container.name)
+    }
+
+    fn log_path(&self) -> PathBuf {
+        let meta = &self.shared.pod.metadata;
+        let logs = self.shared.cx.config.state_dir.join("logs");
+        let folder = pod_folder(&logs, namespace_of(meta), name_of(meta), uid_of(meta));
+        let restarts = self.shared.board.record(self.index).restarts;
+        folder.join(&self.container.name).join(format!("{restarts}.log"))
+    }
+
+    async fn discard(&self, id: &str) {
+        let dir = self.shared.dir.join("containers").join(id);
+        if let Err(error) = self.shared.cx.sandbox.remove_container(id, &dir).await {
+            tracing::debug!(id, error = &error as &dyn std::error::Error, "could not remove a container");
+        }
+    }
+}
+
+/// How long the containers of a pod may take to end.
+pub(crate) fn grace(pod: &Pod) -> Duration {
+    let deleting =
+        pod.metadata.deletion_grace_period_seconds.filter(|_| pod.metadata.deletion_timestamp.is_some());
+    let asked =
+        deleting.or_else(|| pod.spec.as_ref()?.termination_grace_period_seconds).unwrap_or(DEFAULT_GRACE);
+    Duration::from_secs(u64::try_from(asked).unwrap_or(0))
+}
+
+fn stop_signal(container: &Container) -> i32 {
+    const TERM: i32 = 15;
+    match container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.as_deref()) {
+        Some("SIGINT") => 2,
+        Some("SIGQUIT") => 3,
+        Some("SIGHUP") => 1,
+        Some("SIGUSR1") => 10,
+        Some("SIGUSR2") => 12,
+        _ => TERM,
+    }
+}
+
+fn pull_policy(container: &Container, reference: &str) -> PullPolicy {
+    match container.image_pull_policy.as_deref() {
+        Some("Always") => PullPolicy::Always,
+        Some("Never") => PullPolicy::Never,
+        Some(_) => PullPolicy::IfNotPresent,
+        None if reference.contains('@') => PullPolicy::IfNotPresent,
+        None => {
+            let last = reference.rsplit('/').next().unwrap_or_default();
+            if last.split_once(':').is_none_or(|(_, tag)| tag == "latest") {
+                PullPolicy::Always
+            } else {
+                PullPolicy::IfNotPresent
+            }
+        }
+    }
+}
+
+/// A reference without tag and digest.
+fn repository(reference: &str) -> &str {
+    let name = reference.split('@').next().unwrap_or(reference);
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    }
+}
+
+/// Program and arguments, after Kubernetes' rules for images.
+fn command(container: &Container, image: &PreparedImage, env: &[(String, String)]) -> Vec<String> {
+    let lookup = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let expanded = |list: &[String]| list.iter().map(|text| expand(text, lookup)).collect::<Vec<_>>();
+    let own = container.command.as_deref().unwrap_or_default();
+    let args = container.args.as_deref().unwrap_or_default();
+    match (own.is_empty(), args.is_empty()) {
+        (false, _) => [expanded(own), expanded(args)].concat(),
+        (true, false) => [image.entrypoint.clone(), expanded(args)].concat(),
+        (true, true) => [image.entrypoint.clone(), image.cmd.clone()].concat(),
+    }
+}
+
+fn user(pod: &Pod, container: &Container, image: &PreparedImage) -> Result<User, String> {
+    let own = container.security_context.clone().unwrap_or_default();
+    let shared = pod.spec.as_ref().and_then(|spec| spec.security_context.clone()).unwrap_or_default();
+    let id = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
+    let uid = id(own.run_as_user.or(shared.run_as_user));
+    let name = uid.map_or_else(|| image.user.clone(), |uid| uid.to_string());
+    let not_root = own.run_as_non_root.or(shared.run_as_non_root).unwrap_or(false);
+    if not_root && matches!(name.split(':').next(), Some("" | "0" | "root")) {
+        return Err("container has runAsNonRoot and image will run as root".to_owned());
+    }
+    let mut groups: Vec<u32> =
+        shared.supplemental_groups.iter().flatten().filter_map(|g| id(Some(*g))).collect();
+    groups.extend(id(shared.fs_group));
+    Ok(User { user: name, group: id(own.run_as_group.or(shared.run_as_group)), groups })
+}
+
+/// `40s`, `1m20s`, as Kubernetes writes a pause.
+fn kubernetes_duration(duration: Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, 0) => format!("{}ms", duration.as_millis()),
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn commands_follow_the_rules_of_images() {
+        let image = PreparedImage {
+            entrypoint: vec!["/galley".to_owned()],
+            cmd: vec!["app".to_owned()],
+            ..PreparedImage::default()
+        };
+        let env = [("A".to_owned(), "1".to_owned())];
+        let check = |container: serde_json::Value, expected: &[&str]| {
+            let container: Container = serde_json::from_value(container).unwrap();
+            assert_eq!(command(&container, &image, &env), expected);
+        };
+        check(json!({"name": "c"}), &["/galley", "app"]);
+        check(json!({"name": "c", "args": ["x", "$(A)"]}), &["/galley", "x", "1"]);
+        check(json!({"name": "c", "command": ["/bin/sh"]}), &["/bin/sh"]);
+        check(json!({"name": "c", "command": ["/bin/sh"], "args": ["-c"]}), &["/bin/sh", "-c"]);
+    }
+
+    #[test]
+    fn references_lose_their_tags() {
+        assert_eq!(repository("localhost:5001/app:1.0"), "localhost:5001/app");
+        assert_eq!(repository("localhost:5001/app"), "localhost:5001/app");
+        assert_eq!(repository("app@sha256:00"), "app");
+    }
+
+    #[test]
+    fn root_is_refused_where_it_is_forbidden() {
+        let pod: Pod = serde_json::from_value(
+            json!({"spec": {"containers": [], "securityContext": {"runAsNonRoot": true, "fsGroup": 5}}}),
+        )
+        .unwrap();
+        let container: Container = serde_json::from_value(json!({"name": "c"})).unwrap();
+        assert!(user(&pod, &container, &PreparedImage::default()).is_err());
+        let image = PreparedImage { user: "1000:1000".to_owned(), ..PreparedImage::default() };
+        assert_eq!(user(&pod, &container, &image).unwrap().groups, [5]);
+    }
+
+    #[test]
+    fn pauses_are_written_as_kubernetes_writes_them() {
+        assert_eq!(kubernetes_duration(Duration::from_secs(40)), "40s");
+        assert_eq!(kubernetes_duration(Duration::from_secs(80)), "1m20s");
+    }
+}
