@@ -9,7 +9,6 @@ use galley_apiserver::{LogError, LogQuery, LogSource, TokenAuthority};
 use galley_git::Repo;
 use galley_oci::Store;
 use galley_problem::Problem;
-use galley_sandbox::Sandbox;
 use galley_units::Secret;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
@@ -25,12 +24,13 @@ impl LogSource for LogDoor {
         pod: &str,
         query: LogQuery,
     ) -> Result<BoxStream<'static, std::io::Result<Bytes>>, LogError> {
-        let wanted = galley_workloads::LogQuery {
+        let wanted = galley_workloads::LogOptions {
             container: query.container,
             follow: query.follow,
             tail_lines: query.tail_lines,
             timestamps: query.timestamps,
             previous: query.previous,
+            since: query.since,
         };
         match self.0.logs(namespace, pod, wanted).await {
             Ok(stream) => Ok(stream.boxed()),
@@ -51,6 +51,50 @@ impl Images {
         let client = galley_oci::Client::new(galley_oci::ClientConfig::default()).map_err(|e| e.problem())?;
         Ok(Images { store, client })
     }
+}
+
+#[async_trait]
+impl galley_workloads::Images for Images {
+    async fn prepare(
+        &self,
+        reference: &str,
+        policy: galley_workloads::PullPolicy,
+    ) -> Result<galley_workloads::PreparedImage, galley_workloads::ImageError> {
+        let refused = |reason: &str, message: String| galley_workloads::ImageError { reason: reason.to_owned(), message };
+        let parsed: galley_oci::Reference =
+            reference.parse().map_err(|e: galley_oci::Error| refused("InvalidImageName", e.to_string()))?;
+        let policy = match policy {
+            galley_workloads::PullPolicy::Always => galley_oci::PullPolicy::Always,
+            galley_workloads::PullPolicy::IfNotPresent => galley_oci::PullPolicy::IfNotPresent,
+            galley_workloads::PullPolicy::Never => galley_oci::PullPolicy::Never,
+        };
+        let digest = self
+            .client
+            .pull(&parsed, &self.store, policy)
+            .await
+            .map_err(|e| refused("ErrImagePull", e.problem().to_string()))?;
+        let store = self.store.clone();
+        let prepared = tokio::task::spawn_blocking(move || unpack(&store, &digest));
+        match prepared.await {
+            Ok(Ok(image)) => Ok(image),
+            Ok(Err(error)) => Err(refused("ErrImagePull", error.problem().to_string())),
+            Err(error) => Err(refused("ErrImagePull", error.to_string())),
+        }
+    }
+}
+
+fn unpack(store: &Store, digest: &galley_oci::Digest) -> galley_oci::Result<galley_workloads::PreparedImage> {
+    let (digest, manifest) = store.image_manifest(digest)?;
+    let config = store.image_config(&manifest)?.config;
+    Ok(galley_workloads::PreparedImage {
+        digest: digest.to_string(),
+        layers: store.unpacked_layers(&digest)?,
+        entrypoint: config.entrypoint,
+        cmd: config.cmd,
+        env: config.env,
+        working_dir: config.working_dir,
+        user: config.user,
+    })
 }
 
 /// Tokens and addresses that pods are given.
@@ -78,14 +122,11 @@ impl galley_workloads::Credentials for Deputies {
 }
 
 /// Dials pods inside their network, and the machine on loopback.
-pub struct PodDialer(pub Sandbox);
+pub struct PodDialer(pub galley_workloads::Handle);
 
 #[async_trait]
 impl galley_gateway::Dialer for PodDialer {
     async fn connect(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
-        if address.ip().is_loopback() && self.0.mode() != galley_sandbox::Mode::Plain {
-            return TcpStream::connect(address).await;
-        }
         self.0.connect(address).await
     }
 }

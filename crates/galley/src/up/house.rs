@@ -118,8 +118,9 @@ impl House {
         let api_address = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, api_port));
         let deputies = Deputies { tokens: tokens.clone(), ca_pem: authority.ca_pem().to_owned(), api: api_address };
         let workloads = workloads(state, args, &client, &sandbox, &store, deputies, &clock)?;
-        server.set_log_source(Arc::new(LogDoor(workloads.logs())));
-        supervisor.start("workloads", move |stop| workloads.run(stop));
+        let pods = workloads.handle();
+        server.set_log_source(Arc::new(LogDoor(pods.logs())));
+        supervisor.try_start("workloads", move |stop| workloads.run(stop));
         supervisor.start("workflows", {
             let deps = galley_workflows::Deps { client: client.clone(), clock: Arc::clone(&clock) };
             let service = galley_workflows::Service::new(galley_workflows::Config::default(), deps);
@@ -136,7 +137,7 @@ impl House {
             let service = galley_gitops::Service::new(galley_gitops::Config::default(), deps);
             move |stop| service.run(stop)
         });
-        gateway(&mut listeners, &mut supervisor, &client, &sandbox, &clock)?;
+        gateway(&mut listeners, &mut supervisor, &client, pods, &clock)?;
         let endpoints = own_endpoints(&ports);
         let (endpoints_out, endpoints_in) = watch::channel(endpoints);
         dashboard(&mut listeners, &mut supervisor, &client, &clock, &endpoints_in)?;
@@ -288,7 +289,7 @@ async fn start_sandbox(state: &State, args: &Up) -> Result<(Sandbox, (String, Ve
         Isolation::Plain => galley_sandbox::Mode::Plain,
     };
     let helper = std::env::current_exe().map_err(|e| failed("finding the own program", &e))?;
-    let config = galley_sandbox::Config { helper, state_dir: state.path("run"), mode };
+    let config = galley_sandbox::Config { helper, state_dir: state.path("run"), mode, clock: Arc::new(SystemClock) };
     let (sandbox, report) = Sandbox::start(config).await.map_err(|e| e.to_problem())?;
     let mode = match report.mode {
         galley_sandbox::Mode::Plain => "plain processes",
@@ -339,7 +340,8 @@ fn embed_registry(
     authorize: &Arc<dyn Fn(&str) -> bool + Send + Sync>,
 ) -> Result<(), Problem> {
     let deps = galley_registry::Deps { store: store.clone(), authorize: Some(Arc::clone(authorize)) };
-    let service = galley_registry::Service::new(galley_registry::Config::default(), deps);
+    let service = galley_registry::Service::new(galley_registry::Config::default(), deps)
+        .map_err(|e| failed("opening the registry", &e))?;
     supervisor.serve("registry", listeners.take("registry")?, service.router());
     Ok(())
 }
@@ -391,12 +393,12 @@ fn gateway(
     listeners: &mut Listeners,
     supervisor: &mut Supervisor,
     client: &kube::Client,
-    sandbox: &Sandbox,
+    pods: galley_workloads::Handle,
     clock: &Arc<dyn Clock>,
 ) -> Result<(), Problem> {
     let deps = galley_gateway::Deps {
         client: client.clone(),
-        dialer: Arc::new(PodDialer(sandbox.clone())),
+        dialer: Arc::new(PodDialer(pods)),
         clock: Arc::clone(clock),
         listeners: [(80, listeners.take("gateway")?)].into(),
     };
