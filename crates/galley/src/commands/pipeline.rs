@@ -1,5 +1,6 @@
 //! `galley init` and `galley plan`: making a pipeline repository, and saying what one would do.
 
+use galley_argo_workflows::Externals;
 use galley_git::Repo;
 use galley_problem::{Kind, Problem};
 use kube::{ResourceExt, api::ListParams};
@@ -36,11 +37,7 @@ pub async fn init(args: &Init) -> Result<Answer, Problem> {
 pub async fn plan(global: &Global, args: &Plan) -> Result<Answer, Problem> {
     if let Some(file) = &args.file {
         let text = std::fs::read_to_string(file).map_err(|e| crate::io(file, "reading", &e))?;
-        let documents = galley_argo_workflows::parse_file(&file.display().to_string(), &text)?;
-        for document in documents {
-            voice::data(&document.describe());
-        }
-        return Ok(Answer::Yes);
+        return check(&file.display().to_string(), &text);
     }
     let client = Ground::find(global, &defaults())?.kube().await?;
     let all = applications(&client)
@@ -64,4 +61,21 @@ pub async fn plan_of(global: &Global, name: &str) -> Result<galley_sync::Plan, P
     let own = Repo::init_or_open(state.path("git/pipeline.git")).await?;
     let repositories = Repositories::new(PIPELINE_URL, own, state.path("git/mirrors"));
     galley_gitops::plan(ground.kube().await?, &repositories, name).await
+}
+
+/// Checks a workflow file and shows what it would run; every problem is told, not only the first.
+fn check(file: &str, text: &str) -> Result<Answer, Problem> {
+    let manifests = galley_argo_workflows::check_files(&[(file, text)], Externals::Unknown);
+    let manifests = manifests.map_err(|mut problems| {
+        let last = problems.pop();
+        problems.iter().for_each(voice::problem);
+        last.unwrap_or_else(|| Problem::new("G0117", Kind::Invalid, format!("{file} holds no workflow.")))
+    })?;
+    for manifest in &manifests {
+        voice::data(&format!("{} {}", manifest.kind(), manifest.name()));
+        for template in manifest.templates() {
+            voice::data(&format!("  {} ({})", template.name, template.kind()));
+        }
+    }
+    Ok(Answer::Yes)
 }
