@@ -87,16 +87,11 @@ fn kind(
     short_names: &[&str],
     columns: &[(&str, &str)],
 ) -> ResourceDef {
-    let columns = columns.iter().map(|(name, path)| Column::new(name, "string", path)).collect();
-    ResourceDef {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        kind: kind.to_owned(),
-        plural: plural.to_owned(),
-        singular: kind.to_lowercase(),
-        short_names: short_names.iter().map(|name| (*name).to_owned()).collect(),
-        namespaced,
-        categories: vec!["galley".to_owned()],
-        columns,
-    }
+    let columns =
+        columns.iter().map(|(name, path)| Column::path(name, "string", path)).chain([Column::age()]).collect();
+    let def = ResourceDef::new(group, version, kind, plural)
+        .short(short_names)
+        .in_categories(&["galley"])
+        .with_columns(columns);
+    if namespaced { def } else { def.cluster() }
 }

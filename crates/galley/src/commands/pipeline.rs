@@ -1,6 +1,6 @@
 //! `galley init` and `galley plan`: making a pipeline repository, and saying what one would do.
 
-use galley_argo_workflows::Externals;
+use galley_argo_workflows::{Externals, Manifest};
 use galley_git::Repo;
 use galley_problem::{Kind, Problem};
 use kube::{ResourceExt, api::ListParams};
@@ -65,16 +65,22 @@ pub async fn plan_of(global: &Global, name: &str) -> Result<galley_sync::Plan, P
 
 /// Checks a workflow file and shows what it would run; every problem is told, not only the first.
 fn check(file: &str, text: &str) -> Result<Answer, Problem> {
-    let manifests = galley_argo_workflows::check_files(&[(file, text)], Externals::Unknown);
+    let manifests = galley_argo_workflows::check_files(&[(file, text)], Externals::Allowed);
     let manifests = manifests.map_err(|mut problems| {
         let last = problems.pop();
         problems.iter().for_each(voice::problem);
         last.unwrap_or_else(|| Problem::new("G0117", Kind::Invalid, format!("{file} holds no workflow.")))
     })?;
     for manifest in &manifests {
-        voice::data(&format!("{} {}", manifest.kind(), manifest.name()));
-        for template in manifest.templates() {
-            voice::data(&format!("  {} ({})", template.name, template.kind()));
+        let (kind, meta, spec) = match manifest {
+            Manifest::Workflow(workflow) => ("Workflow", &workflow.metadata, &workflow.spec),
+            Manifest::WorkflowTemplate(template) => ("WorkflowTemplate", &template.metadata, &template.spec),
+            Manifest::ClusterWorkflowTemplate(template) => ("ClusterWorkflowTemplate", &template.metadata, &template.spec),
+            Manifest::CronWorkflow(cron) => ("CronWorkflow", &cron.metadata, &cron.spec.workflow_spec),
+        };
+        voice::data(&format!("{kind} {}", meta.name));
+        for template in &spec.templates {
+            voice::data(&format!("  {}", template.name));
         }
     }
     Ok(Answer::Yes)

@@ -3,9 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::{StreamExt, stream::BoxStream};
-use galley_apiserver::{LogError, LogQuery, LogSource, TokenAuthority};
+use futures::StreamExt;
+use galley_apiserver::{LogError, LogQuery, LogSource, LogStream, TokenAuthority};
 use galley_git::Repo;
 use galley_oci::Store;
 use galley_problem::Problem;
@@ -18,23 +17,21 @@ pub struct LogDoor(pub galley_workloads::Logs);
 
 #[async_trait]
 impl LogSource for LogDoor {
-    async fn logs(
-        &self,
-        namespace: &str,
-        pod: &str,
-        query: LogQuery,
-    ) -> Result<BoxStream<'static, std::io::Result<Bytes>>, LogError> {
+    async fn logs(&self, namespace: &str, pod: &str, query: LogQuery) -> Result<LogStream, LogError> {
+        let container = query.container.clone();
         let wanted = galley_workloads::LogOptions {
-            container: query.container,
+            container: Some(query.container),
             follow: query.follow,
-            tail_lines: query.tail_lines,
+            tail_lines: query.tail_lines.and_then(|lines| usize::try_from(lines).ok()),
             timestamps: query.timestamps,
             previous: query.previous,
             since: query.since,
         };
         match self.0.logs(namespace, pod, wanted).await {
             Ok(stream) => Ok(stream.boxed()),
-            Err(error) => Err(LogError::from_message(error.to_string())),
+            Err(galley_workloads::LogError::NotStarted(why)) => Err(LogError::NotStarted(why)),
+            Err(galley_workloads::LogError::Io(error)) => Err(LogError::Io(error)),
+            Err(_) => Err(LogError::NotFound { pod: pod.to_owned(), container }),
         }
     }
 }

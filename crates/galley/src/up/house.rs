@@ -70,9 +70,9 @@ impl House {
         let database = Database::open(&state.path("galley.db"), &migrations)
             .map_err(|e| failed("opening the database", &e))?;
         let authority =
-            CertificateAuthority::load_or_create(&state.path("auth")).map_err(|e| failed("making the certificates", &e))?;
-        let tokens = TokenAuthority::load_or_create(&state.path("auth")).map_err(|e| failed("making the tokens", &e))?;
-        let config = galley_apiserver::Config { kinds: kinds::all(), ca_pem: Some(authority.ca_pem().to_owned()), ..Default::default() };
+            CertificateAuthority::load_or_create(&state.path("auth"), Arc::clone(&clock)).map_err(|e| failed("making the certificates", &e))?;
+        let tokens = TokenAuthority::load_or_create(&state.path("auth"), Arc::clone(&clock)).map_err(|e| failed("making the tokens", &e))?;
+        let config = galley_apiserver::Config { kinds: kinds::all(), ca_certificate: Some(authority.ca_pem().to_owned()), ..Default::default() };
         let server =
             ApiServer::open(config, database.clone(), Arc::clone(&clock)).map_err(|e| failed("opening the API server", &e))?;
         let client = server.client(PIPELINE_NAMESPACE);

@@ -48,7 +48,7 @@ pub use error::Error;
 pub use galley_store::objects::{MIGRATION, Retention};
 pub use identity::{CertificateAuthority, ServerTls, TokenAuthority, User, kubeconfig};
 pub use kinds::{Cell, Column, ResourceDef, ScalePaths, kubernetes_kinds};
-pub use logs::{LogError, LogQuery, LogSource};
+pub use logs::{LogError, LogQuery, LogSource, LogStream};
 pub use server::{ApiServer, Config};
 
 /// The Kubernetes version whose behaviour is followed.
