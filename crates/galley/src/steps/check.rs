@@ -38,7 +38,7 @@ pub async fn run(global: &Global, args: Test) -> Result<Answer, Problem> {
         }
         Check::Canary => {
             let (samples, agreement) = compare(&ground, &http, &url, gates.canary.requests).await?;
-            named(judge_canary(&samples, agreement.as_ref(), &gates.canary, &now), "canary")
+            named(judge_canary(&samples, agreement, &gates.canary, &now), "canary")
         }
     };
     records.update(&args.name, |status| status.record(gate.clone())).await?;
@@ -131,7 +131,7 @@ async fn load(http: &reqwest::Client, url: &str, requests: u32, concurrency: u32
             let _permit = permit;
             let began = Instant::now();
             let ok = prediction(&http, &url, &picture).await.is_ok();
-            Sample { ok, duration: began.elapsed() }
+            Sample { ok, millis: began.elapsed().as_secs_f64() * 1000.0 }
         });
     }
     tasks.join_all().await
@@ -150,19 +150,19 @@ async fn compare(
         None => None,
     };
     let mut samples = Vec::new();
-    let mut agreement = production.as_ref().map(|_| Agreement { compared: 0, agreed: 0 });
+    let mut agreement = production.as_ref().map(|_| Agreement { compared: 0, same: 0 });
     for index in 0..requests {
         let picture = picture(index);
         let began = Instant::now();
         let here = prediction(http, canary, &picture).await;
-        samples.push(Sample { ok: here.is_ok(), duration: began.elapsed() });
+        samples.push(Sample { ok: here.is_ok(), millis: began.elapsed().as_secs_f64() * 1000.0 });
         if let (Some(url), Some(agreement), Ok(here)) = (&production, &mut agreement, here) {
             let there = prediction(http, url, &picture).await.map_err(|why| {
                 Problem::new("G1013", Kind::Unavailable, "Production does not answer the comparison.")
                     .because_of(why)
             })?;
             agreement.compared += 1;
-            agreement.agreed += u32::from(there == here);
+            agreement.same += u64::from(there == here);
         }
     }
     Ok((samples, agreement))

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Instant};
 
-use galley_analysis::{Evaluation, judge_evaluation};
+use galley_analysis::{Latency, Metrics, Outcome, Paired, judge_evaluation, measure};
 use galley_ml::{Classifier, FeatureSet, Head, OnnxClassifier, Photo, Split};
 use galley_mlflow_client::{Client, MetricPoint};
 use galley_problem::{Kind, Problem};
@@ -45,9 +45,9 @@ fn by_hand(args: &Evaluate) -> Result<Answer, Problem> {
     let head = std::fs::read(&head_path).map_err(|e| crate::io(&head_path, "reading", &e))?;
     let head = Head::from_safetensors(&head).map_err(|e| ml_problem("reading the head", &e))?;
     let classifier = OnnxClassifier::load(&args.model).map_err(|e| ml_problem("loading the model", &e))?;
-    let evaluation = measure(&head, &data, &classifier, None)?;
-    let gate = judge_evaluation(&evaluation, &model.gates.evaluation, &rfc3339(SystemClock.now()));
-    tell(&evaluation, &gate);
+    let evaluation = Evaluation::of(&head, &data, &classifier, None)?;
+    let gate = evaluation.judge(&model);
+    evaluation.tell(&gate);
     Ok(answer(&gate))
 }
 
@@ -60,12 +60,12 @@ async fn for_release(global: &Global, args: &Evaluate, release: &str, run_id: &s
     let tracking = ground.tracking()?;
     let candidate = Fetched::get(&tracking, run_id).await?;
     let production = production_head(&ground, &tracking, &model).await?;
-    let evaluation = measure(&candidate.head, &data, &candidate.classifier()?, production.as_ref())?;
-    let gate = judge_evaluation(&evaluation, &model.gates.evaluation, &rfc3339(SystemClock.now()));
-    let metrics: Vec<_> = evaluation.figures().into_iter().map(|(name, value)| MetricPoint::new(name, value)).collect();
+    let evaluation = Evaluation::of(&candidate.head, &data, &candidate.classifier()?, production.as_ref())?;
+    let gate = evaluation.judge(&model);
+    let metrics: Vec<_> = evaluation.figures().into_iter().map(|(name, value)| MetricPoint::new(format!("test/{name}"), value)).collect();
     tracking.log_batch(run_id, &[], &metrics, &[]).await.map_err(|e| tracking_problem("keeping the figures", &e))?;
     records.update(release, |status| status.record(gate.clone())).await?;
-    tell(&evaluation, &gate);
+    evaluation.tell(&gate);
     Ok(answer(&gate))
 }
 
@@ -73,12 +73,68 @@ fn answer(gate: &Gate) -> Answer {
     if gate.verdict == Verdict::Pass { Answer::Yes } else { Answer::No }
 }
 
-fn tell(evaluation: &Evaluation, gate: &Gate) {
-    for (name, value) in evaluation.figures() {
-        voice::data(&format!("{name:<32}{value:.4}"));
+/// What the test split shows.
+struct Evaluation {
+    metrics: Metrics,
+    latency: Option<Latency>,
+    production: Option<Paired>,
+}
+
+impl Evaluation {
+    fn of(
+        head: &Head,
+        data: &FeatureSet,
+        classifier: &OnnxClassifier,
+        production: Option<&Head>,
+    ) -> Result<Evaluation, Problem> {
+        let photos = data.photos(Split::Test);
+        let outcomes = |head: &Head| -> Vec<Outcome> {
+            let of = |row: &galley_ml::Row<'_>| Outcome {
+                label: row.label,
+                probabilities: head.probabilities(row.features).to_vec(),
+            };
+            photos.iter().map(of).collect()
+        };
+        let candidate = outcomes(head);
+        let production = production.map(|production| {
+            let right = outcomes(production);
+            Paired::of(candidate.iter().zip(&right).map(|(a, b)| (a.is_correct(), b.is_correct())))
+        });
+        let metrics = measure(&candidate, galley_ml::CLASS_COUNT).map_err(|e| ml_problem("judging the test split", &e))?;
+        Ok(Evaluation { metrics, latency: Latency::of(&timed(classifier)?), production })
     }
-    voice::data(&evaluation.confusion_table(&galley_ml::CLASSES));
-    voice::data(&format!("{}: {:?}: {}", gate.name, gate.verdict, gate.reason));
+
+    fn judge(&self, model: &ModelFile) -> Gate {
+        judge_evaluation(
+            &self.metrics,
+            &galley_ml::CLASSES,
+            self.latency.as_ref(),
+            self.production.as_ref(),
+            &model.gates.evaluation,
+            &rfc3339(SystemClock.now()),
+        )
+    }
+
+    fn figures(&self) -> Vec<(String, f64)> {
+        let mut figures = self.metrics.named(&galley_ml::CLASSES);
+        if let Some(latency) = &self.latency {
+            figures.push(("latency_p50_ms".into(), latency.p50_ms));
+            figures.push(("latency_p95_ms".into(), latency.p95_ms));
+        }
+        figures
+    }
+
+    fn tell(&self, gate: &Gate) {
+        for (name, value) in self.figures() {
+            voice::data(&format!("{name:<32}{value:.4}"));
+        }
+        voice::data("confusion (rows: true class, columns: predicted class)");
+        for (class, row) in galley_ml::CLASSES.iter().zip(&self.metrics.confusion) {
+            let cells: String = row.iter().map(|count| format!("{count:>5}")).collect();
+            voice::data(&format!("{class:>16} {cells}"));
+        }
+        voice::data(&format!("{}: {:?}: {}", gate.name, gate.verdict, gate.reason));
+    }
 }
 
 /// A run's model, fetched into memory.
@@ -127,31 +183,15 @@ async fn production_head(ground: &Ground, tracking: &Client, model: &ModelFile) 
     Ok(Some(Fetched::get(tracking, &version.run_id).await?.head))
 }
 
-fn measure(
-    head: &Head,
-    data: &FeatureSet,
-    classifier: &OnnxClassifier,
-    production: Option<&Head>,
-) -> Result<Evaluation, Problem> {
-    let photos = data.photos(Split::Test);
-    let labels: Vec<usize> = photos.iter().map(|row| row.label).collect();
-    let of = |head: &Head| -> Vec<Vec<f64>> {
-        photos.iter().map(|row| head.probabilities(row.features).iter().map(|p| f64::from(*p)).collect()).collect()
-    };
-    let candidate = of(head);
-    let production = production.map(of);
-    Ok(Evaluation::new(&labels, &candidate, production.as_deref(), &timed(classifier)?))
-}
-
 /// Times the whole way of one photo, as the server goes it.
-fn timed(classifier: &OnnxClassifier) -> Result<Vec<std::time::Duration>, Problem> {
+fn timed(classifier: &OnnxClassifier) -> Result<Vec<f64>, Problem> {
     let photo = Photo::sample();
     let mut durations = Vec::new();
     for round in 0..TIMED + 3 {
         let began = Instant::now();
         classifier.classify(&photo).map_err(|e| ml_problem("classifying the sample", &e))?;
         if round >= 3 {
-            durations.push(began.elapsed());
+            durations.push(began.elapsed().as_secs_f64() * 1000.0);
         }
     }
     Ok(durations)
