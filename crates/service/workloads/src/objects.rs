@@ -1,6 +1,5 @@
 //! Small things that every controller needs of Kubernetes objects.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use galley_sandbox::Sandbox;
 use galley_units::Clock;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, Resource};
@@ -89,25 +88,6 @@ pub(crate) fn is_controlled_by(meta: &ObjectMeta, uid: &str) -> bool {
     meta.owner_references.iter().flatten().any(|owner| owner.controller == Some(true) && owner.uid == uid)
 }
 
-/// Whether a selector chooses these labels. An empty selector chooses nothing here.
-pub(crate) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let exact = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
-    let expressions = selector.match_expressions.as_deref().unwrap_or_default();
-    let matched = expressions.iter().all(|expression| {
-        let value = labels.get(&expression.key);
-        let listed = value.is_some_and(|value| expression.values.iter().flatten().any(|one| one == value));
-        match expression.operator.as_str() {
-            "In" => listed,
-            "NotIn" => !listed,
-            "Exists" => value.is_some(),
-            "DoesNotExist" => value.is_none(),
-            _ => false,
-        }
-    });
-    let empty = selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty) && expressions.is_empty();
-    exact && matched && !empty
-}
-
 /// A number, or a part of `whole` in per cent.
 pub(crate) fn int_or_percent(value: &IntOrString, whole: i32, round_up: bool) -> i32 {
     match value {
@@ -158,17 +138,5 @@ mod tests {
         assert_eq!(int_or_percent(&percent("25%"), 3, false), 0);
         assert_eq!(int_or_percent(&percent("100%"), 4, false), 4);
         assert_eq!(int_or_percent(&IntOrString::Int(2), 10, true), 2);
-    }
-
-    #[test]
-    fn selectors_choose() {
-        let labels = BTreeMap::from([("app".to_owned(), "x".to_owned())]);
-        let of = |json: serde_json::Value| -> LabelSelector { serde_json::from_value(json).unwrap() };
-        assert!(selects(&of(serde_json::json!({"matchLabels": {"app": "x"}})), &labels));
-        assert!(!selects(&of(serde_json::json!({"matchLabels": {"app": "y"}})), &labels));
-        assert!(!selects(&of(serde_json::json!({})), &labels));
-        let expression =
-            serde_json::json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["y"]}]});
-        assert!(selects(&of(expression), &labels));
     }
 }

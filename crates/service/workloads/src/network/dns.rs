@@ -185,7 +185,7 @@ mod tests {
         let question =
             Question::new(Name::new(name).unwrap(), QTYPE::TYPE(kind), QCLASS::CLASS(CLASS::IN), false);
         packet.questions.push(question);
-        let names = Names::default();
+        let names = Names::new("cluster.local");
         let answer = answer(&packet.build_bytes_vec().unwrap(), &names, &[]).await.unwrap();
         let packet = Packet::parse(&answer).unwrap();
         assert_eq!(packet.id(), 7);
@@ -195,5 +195,6 @@ mod tests {
     #[tokio::test]
     async fn foreign_names_without_resolvers_fail_at_once() {
         assert_eq!(asked("example.org", TYPE::A).await.0, RCODE::ServerFailure);
+        assert_eq!(asked("web.default.svc.cluster.local", TYPE::A).await, (RCODE::NameError, 0));
     }
 }

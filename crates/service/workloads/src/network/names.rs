@@ -35,6 +35,10 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    pub(super) fn new(domain: &str) -> Self {
+        Names { suffix: format!(".{domain}"), ..Names::default() }
+    }
+
     /// Looks a name up; it must be in lower case and without the last dot.
     pub(crate) fn find(&self, name: &str) -> Found {
         if let Some(reverse) = name.strip_suffix(".in-addr.arpa") {
@@ -79,7 +83,7 @@ fn dashed(inside: &str) -> Option<Ipv4Addr> {
 
 /// Collects the names of everything.
 pub(crate) fn collect(cx: &Context, services: &[Service], slices: &[EndpointSlice], pods: &[Pod]) -> Names {
-    let mut names = Names { suffix: format!(".{}", cx.config.cluster_domain), ..Names::default() };
+    let mut names = Names::new(&cx.config.cluster_domain);
     for service in services {
         let inside = format!("{}.{}.svc", name_of(&service.metadata), namespace_of(&service.metadata));
         let spec = service.spec.clone().unwrap_or_default();
@@ -114,7 +118,7 @@ mod tests {
 
     #[test]
     fn names_are_found() {
-        let mut names = Names { suffix: ".cluster.local".to_owned(), ..Names::default() };
+        let mut names = Names::new("cluster.local");
         let address = Ipv4Addr::new(10, 96, 1, 1);
         names.add("web.default.svc".to_owned(), vec![address]);
         names.pointers.insert(address, "web.default.svc.cluster.local".to_owned());
