@@ -1,0 +1,53 @@
+//! Connections to endpoints for the pool: through the dialer, with a deadline.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tower::Service;
+
+use crate::dialer::Dialer;
+
+/// Connects to the address in an URI.
+#[derive(Clone)]
+pub(super) struct Connector {
+    dialer: Arc<dyn Dialer>,
+    deadline: Duration,
+}
+
+impl Connector {
+    pub(super) fn new(dialer: Arc<dyn Dialer>, deadline: Duration) -> Connector {
+        Connector { dialer, deadline }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (dialer, deadline) = (Arc::clone(&self.dialer), self.deadline);
+        Box::pin(async move {
+            let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not an address");
+            let address: SocketAddr =
+                uri.authority().and_then(|authority| authority.as_str().parse().ok()).ok_or_else(invalid)?;
+            let stream = tokio::time::timeout(deadline, dialer.connect(address))
+                .await
+                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            stream.set_nodelay(true)?;
+            Ok(TokioIo::new(stream))
+        })
+    }
+}
