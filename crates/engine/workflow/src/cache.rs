@@ -20,8 +20,12 @@ impl Run<'_> {
             "" => None,
             text => Some(duration_of(text).map_err(|_| self.fail_or_init(name, scope, holder, opts, &format!("invalid maxAge: {text}")))?),
         };
-        let entry = self.seen.caches.get(&cache).and_then(|entries| entries.get(&memoize.key));
-        let entry: Option<Value> = entry.and_then(|text| serde_json::from_str(text).ok());
+        let saved_now = self.actions.iter().find_map(|action| match action {
+            Action::SaveCache { cache: known, key, entry } if *known == cache && *key == memoize.key => Some(entry),
+            _ => None,
+        });
+        let kept = || self.seen.caches.get(&cache).and_then(|entries| entries.get(&memoize.key));
+        let entry: Option<Value> = saved_now.or_else(kept).and_then(|text| serde_json::from_str(text).ok());
         let young = |entry: &Value| {
             let made: Option<Timestamp> = entry["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
             match (made, max_age) {

@@ -220,7 +220,8 @@ impl Run<'_> {
     fn carry_out(&mut self) -> bool {
         let root = self.meta.name.clone();
         let scope = self.local_scope();
-        let holder = Holder { template: self.spec.entrypoint.clone().unwrap_or_default(), ..Holder::default() };
+        let entrypoint = self.spec.entrypoint.clone().unwrap_or_default();
+        let holder = Holder { template: entrypoint, called: Some(("steps", String::new())), ..Holder::default() };
         let given = self.entry_arguments();
         match self.execute(&root, &holder, &scope, &given, &Opts::default()) {
             Ok(_) | Err(Halt::Busy) => {}

@@ -13,10 +13,26 @@ use serde_json::{Map, Value, json};
 use crate::kubelet::{Cluster, Deed, Outcome, templates_of};
 
 /// Cases whose tree differs, with the reason. A case that is mended must leave this list.
-const DIFFERENT: &[(&str, &str)] = &[];
+const DIFFERENT: &[(&str, &str)] = &[
+    ("037-skipped-output-used", "Argo waits for ever for an output that cannot come; here it is an error that names it"),
+    ("045-inline-in-inline", "Argo cannot find an inline template inside an inline DAG and hangs; here it runs"),
+    ("091-artifact-archives", "no artifact store on one machine"),
+    ("092-artifact-through-dags", "no artifact store on one machine"),
+    ("096-artifact-subpath", "no artifact store on one machine"),
+    ("098-artifact-keys", "no artifact store on one machine"),
+    ("100-artifact-of-failed", "no artifact store on one machine"),
+    ("129-semaphore", "semaphores are not supported"),
+    ("131-mutex-of-workflow", "locks of whole workflows are not supported"),
+    ("134-memoize-steps", "Argo forgets the outputs of memoized steps templates; here a hit has them"),
+    ("137-container-set-failure", "containerSet is not supported"),
+    ("159-inputs-whole", "no artifact store on one machine"),
+];
 
 /// Cases whose tree is equal and whose words differ, with the reason.
-const OTHER_WORDS: &[(&str, &str)] = &[];
+const OTHER_WORDS: &[(&str, &str)] = &[
+    ("099-artifact-input-missing-key", "no artifact store on one machine: an error all the same"),
+    ("130-semaphore-missing", "semaphores are not supported: an error all the same"),
+];
 
 #[derive(Debug, PartialEq)]
 enum Verdict {

@@ -102,7 +102,7 @@ impl<'a> Cluster<'a> {
             if workflow.status.as_ref().is_some_and(|status| status.phase.is_done()) {
                 return workflow;
             }
-            if changed {
+            if changed || self.has_due_deed(&workflow) {
                 continue;
             }
             let next = self
@@ -125,16 +125,23 @@ impl<'a> Cluster<'a> {
         workflow
     }
 
-    fn do_deeds(&mut self, workflow: &mut Workflow) {
-        let status = workflow.status.clone().unwrap_or_default();
-        let (now, began) = (self.now, self.began);
-        let due = |deed: &Deed| match deed {
-            Deed::After(seconds, _) => now >= began + SignedDuration::from_secs(*seconds),
+    fn is_due(&self, deed: &Deed, workflow: &Workflow) -> bool {
+        match deed {
+            Deed::After(seconds, _) => self.now >= self.began + SignedDuration::from_secs(*seconds),
             Deed::When(node, phase, _) => {
-                status.nodes.values().any(|known| known.display_name == *node && known.phase.as_str() == phase)
+                let nodes = workflow.status.iter().flat_map(|status| status.nodes.values());
+                nodes.into_iter().any(|known| known.display_name == *node && known.phase.as_str() == phase)
             }
-        };
-        let (ready, later): (Vec<Deed>, Vec<Deed>) = self.deeds.drain(..).partition(due);
+        }
+    }
+
+    fn has_due_deed(&self, workflow: &Workflow) -> bool {
+        self.deeds.iter().any(|deed| self.is_due(deed, workflow))
+    }
+
+    fn do_deeds(&mut self, workflow: &mut Workflow) {
+        let deeds = std::mem::take(&mut self.deeds);
+        let (ready, later): (Vec<Deed>, Vec<Deed>) = deeds.into_iter().partition(|deed| self.is_due(deed, workflow));
         self.deeds = later;
         for deed in ready {
             let (Deed::After(_, verb) | Deed::When(_, _, verb)) = deed;
