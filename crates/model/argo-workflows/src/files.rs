@@ -85,13 +85,20 @@ struct Place {
 
 impl Place {
     fn problem(&self, code: &'static str, pointer: &str, what: impl Into<String>) -> Problem {
-        let (line, column) = self.document.locate(pointer).unwrap_or((self.document.first_line, 1));
+        self.problem_at(code, self.document.locate(pointer), what)
+    }
+
+    fn problem_at(&self, code: &'static str, at: Option<(usize, usize)>, what: impl Into<String>) -> Problem {
+        let (line, column) = at.unwrap_or((self.document.first_line, 1));
         Problem::new(code, ProblemKind::Invalid, what).at(&self.file, line, column)
     }
 
     fn shape(&self, finding: &ShapeFinding) -> Problem {
-        let code = if finding.at_key { "G0501" } else { "G0502" };
-        let problem = self.problem(code, &finding.pointer, finding.what.clone());
+        let problem = if finding.at_key {
+            self.problem_at("G0501", self.document.locate_key(&finding.pointer), finding.what.clone())
+        } else {
+            self.problem("G0502", &finding.pointer, finding.what.clone())
+        };
         match &finding.remedy {
             Some(remedy) => problem.try_this(remedy.clone()),
             None => problem,
@@ -268,10 +275,12 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
         (template.http.is_some(), "http"),
         (template.plugin.is_some(), "plugin"),
         (template.data.is_some(), "data"),
+        (template.container_set.is_some(), "containerSet"),
+        (template.synchronization.is_some(), "synchronization"),
     ] {
         if set {
-            let problem = place.problem("G0506", &format!("{pointer}/{what}"), format!("`{what}` templates are not run on one machine."));
-            problems.push(problem.try_this("Use a container or a script that does the same."));
+            let problem = place.problem("G0506", &format!("{pointer}/{what}"), format!("`{what}` is not available on one machine."));
+            problems.push(problem.try_this("Use containers, scripts and `parallelism` instead."));
         }
     }
     for (group, steps) in template.steps.iter().flatten().enumerate() {

@@ -20,7 +20,7 @@ mod template;
 pub use dag::{Dependency, dependencies_of, depends_logic, leaf_tasks};
 pub use files::{Externals, Manifest, check_files, parse_and_check};
 pub use io::{AnyString, Arguments, Artifact, Inputs, Outputs, Parameter, ValueFrom};
-pub use merge::{execution_spec, with_defaults};
+pub use merge::{execution_spec, lay, with_defaults};
 pub use objects::{
     ClusterWorkflowTemplate, CronWorkflow, CronWorkflowSpec, CronWorkflowStatus, LabelsFrom, Meta, MetadataPart,
     PodGc, TtlStrategy, Workflow, WorkflowMetadata, WorkflowSpec, WorkflowTemplate, WorkflowTemplateRef,

@@ -51,7 +51,7 @@ fn overlay<T: Serialize + DeserializeOwned>(beneath: &T, above: &T) -> Option<T>
 }
 
 /// Lays `above` over `beneath`: objects by key, lists of named objects by name, everything else replaced.
-pub(crate) fn lay(beneath: &mut Value, above: &Value) {
+pub fn lay(beneath: &mut Value, above: &Value) {
     match (beneath, above) {
         (Value::Object(beneath), Value::Object(above)) => {
             for (key, value) in above {

@@ -41,6 +41,8 @@ enum T {
     IntOrStr,
     /// A name of a step or task.
     Name,
+    /// A name of an object.
+    ObjectName,
     OneOf(&'static [&'static str]),
     Obj(&'static [(&'static str, T)]),
     List(&'static T),
@@ -51,10 +53,10 @@ enum T {
     Objects,
 }
 
-use T::{Any, Bool, Filled, Int, IntOrStr, List, MapOf, Name, Obj, Object, Objects, OneOf, Positive, Str};
+use T::{Any, Bool, Filled, Int, IntOrStr, List, MapOf, Name, Obj, Object, ObjectName, Objects, OneOf, Positive, Str};
 
 const META: T = Obj(&[
-    ("name", Str), ("generateName", Str), ("namespace", Str), ("uid", Str), ("labels", MapOf(&Str)),
+    ("name", ObjectName), ("generateName", Str), ("namespace", Str), ("uid", Str), ("labels", MapOf(&Str)),
     ("annotations", MapOf(&Str)), ("creationTimestamp", Any), ("deletionTimestamp", Any),
     ("deletionGracePeriodSeconds", Int), ("resourceVersion", Str), ("generation", Int), ("managedFields", Objects),
     ("ownerReferences", Objects), ("finalizers", List(&Str)), ("selfLink", Str),
@@ -218,6 +220,14 @@ fn walk(value: &Value, shape: &T, pointer: &str, findings: &mut Vec<ShapeFinding
                 say(format!("`{name}` is no name for a step or task."), Some("Use letters, digits and `-`.".to_owned()));
             }
         }
+        (ObjectName, Value::String(name)) => {
+            let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+            let fits = name.starts_with(inner) && name.ends_with(inner) && name.chars().all(|c| inner(c) || c == '-' || c == '.');
+            if !fits {
+                let remedy = "Use small letters, digits, `-` and `.`, with a letter or digit at both ends.";
+                say(format!("`{name}` is no name for an object."), Some(remedy.to_owned()));
+            }
+        }
         (OneOf(choices), Value::String(text)) => {
             if !choices.contains(&text.as_str()) && !text.contains("{{") {
                 let known: Vec<&str> = choices.iter().copied().filter(|choice| !choice.is_empty()).collect();
@@ -225,7 +235,7 @@ fn walk(value: &Value, shape: &T, pointer: &str, findings: &mut Vec<ShapeFinding
                 say(format!("`{text}` is not one of: {}.", known.join(", ")), remedy);
             }
         }
-        (Str | Name | OneOf(_), _) => say(wrong("a text"), quote()),
+        (Str | Name | ObjectName | OneOf(_), _) => say(wrong("a text"), quote()),
         (List(_) | Filled(_) | Objects, Value::Array(items)) => {
             if matches!(shape, Filled(_)) && items.is_empty() {
                 say("This list must hold at least one item.".to_owned(), None);

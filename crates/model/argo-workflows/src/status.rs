@@ -279,3 +279,10 @@ pub struct MemoizationStatus {
     /// The cache.
     pub cache_name: String,
 }
+
+impl NodeStatus {
+    /// Whether what comes after it may begin: it has ended, or it is a daemon that serves.
+    pub fn is_fulfilled(&self) -> bool {
+        self.phase.is_fulfilled() || (self.daemoned == Some(true) && self.phase != NodePhase::Pending)
+    }
+}

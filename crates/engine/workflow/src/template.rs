@@ -1,0 +1,378 @@
+//! One template: found, given its arguments, and carried out.
+
+use std::collections::BTreeMap;
+
+use galley_argo_workflows::{Arguments, NodePhase, NodeType, Template, with_defaults};
+use galley_expr::{Mode, substitute};
+
+use crate::manifest::pod_name;
+use crate::run::{Halt, Holder, Opts, Run};
+
+/// A recursion deeper than this is refused, as in Argo.
+const MAX_DEPTH: usize = 100;
+
+impl Run<'_> {
+    /// Finds the template of a holder and the scope in which its own names are looked up. Templates of other objects
+    /// are kept in the status, so that a change in the middle of a run does not reach it.
+    pub(crate) fn resolve(&mut self, holder: &Holder, scope: &str) -> Result<(Template, String), String> {
+        let (template, inner) = if let Some(inline) = &holder.inline {
+            ((**inline).clone(), scope.to_owned())
+        } else if let Some(reference) = &holder.template_ref {
+            let kind = if reference.cluster_scope { "cluster" } else { "namespaced" };
+            let inner = format!("{kind}/{}", reference.name);
+            (self.stored(&inner, &reference.template)?, inner)
+        } else if scope.starts_with("local/") {
+            let found = self.spec.templates.iter().find(|template| template.name == holder.template);
+            let found = found.ok_or_else(|| format!("template {} not found in workflow", holder.template))?;
+            (found.clone(), scope.to_owned())
+        } else {
+            (self.stored(scope, &holder.template)?, scope.to_owned())
+        };
+        let template = match &self.spec.template_defaults {
+            Some(defaults) => with_defaults(&template, defaults),
+            None => template,
+        };
+        Ok((template, inner))
+    }
+
+    fn stored(&mut self, scope: &str, name: &str) -> Result<Template, String> {
+        let key = format!("{scope}/{name}");
+        if let Some(template) = self.status.stored_templates.get(&key) {
+            return Ok(template.clone());
+        }
+        let (kind, object) = scope.split_once('/').unwrap_or(("namespaced", scope));
+        let known = if kind == "cluster" { &self.templates.cluster } else { &self.templates.namespaced };
+        let template = known
+            .get(object)
+            .ok_or_else(|| format!("workflow template {object} not found"))?
+            .templates
+            .iter()
+            .find(|template| template.name == name)
+            .ok_or_else(|| format!("template {name} not found in workflow template {object}"))?
+            .clone();
+        self.status.stored_templates.insert(key, template.clone());
+        Ok(template)
+    }
+
+    /// A template with its inputs filled in and all names that are known by now replaced.
+    pub(crate) fn process(&self, template: &Template, given: &Arguments, locals: &BTreeMap<String, String>) -> Result<Template, String> {
+        let mut template = template.clone();
+        for parameter in &mut template.inputs.parameters {
+            if parameter.value.is_none() {
+                parameter.value = parameter.default.clone();
+            }
+            if let Some(argument) = given.parameter(&parameter.name) {
+                if argument.value.is_some() {
+                    parameter.value = argument.value.clone();
+                } else if argument.value_from.is_some() {
+                    parameter.value = None;
+                    parameter.value_from = argument.value_from.clone();
+                }
+            }
+            let from = parameter.value_from.as_ref();
+            if parameter.value.is_none()
+                && let Some(reference) = from.and_then(|from| from.config_map_key_ref.as_ref())
+            {
+                let default = from.and_then(|from| from.default.clone());
+                parameter.value = Some(match (self.config_map_value(reference), default) {
+                    (Ok(value), _) => value.into(),
+                    (Err(_), Some(default)) => default,
+                    (Err(why), None) => {
+                        return Err(format!("unable to retrieve inputs.parameters.{} from ConfigMap: {why}", parameter.name));
+                    }
+                });
+            }
+        }
+        for artifact in &mut template.inputs.artifacts {
+            let argument = given.artifact(&artifact.name);
+            if argument.is_none() && !artifact.optional && !artifact.has_location() {
+                return Err(format!("inputs.artifacts.{} was not supplied", artifact.name));
+            }
+            if let Some(argument) = argument {
+                let mut filled = argument.clone();
+                filled.path = artifact.path.clone();
+                filled.optional |= artifact.optional;
+                for field in ["mode", "recurseMode"] {
+                    filled.rest.remove(field);
+                    filled.rest.extend(artifact.rest.get(field).map(|value| (field.to_owned(), value.clone())));
+                }
+                *artifact = filled;
+            }
+        }
+        self.replace_names(&template, locals)
+    }
+
+    /// Replaces names in a template: first those of the workflow, then its inputs, which may have held such names.
+    pub(crate) fn replace_names(&self, template: &Template, locals: &BTreeMap<String, String>) -> Result<Template, String> {
+        let mut names = self.globals.clone();
+        names.extend(locals.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let value = serde_json::to_value(template).map_err(|error| error.to_string())?;
+        let once = substitute(&value, &names, Mode::Lenient).map_err(|error| error.to_string())?;
+        let half: Template = serde_json::from_value(once.clone()).map_err(|error| error.to_string())?;
+        for parameter in &half.inputs.parameters {
+            match &parameter.value {
+                Some(value) => {
+                    names.insert(format!("inputs.parameters.{}", parameter.name), value.as_str().to_owned());
+                }
+                None if parameter.value_from.is_none() => {
+                    return Err(format!("inputs.parameters.{} had no value", parameter.name));
+                }
+                None => {}
+            }
+        }
+        let all = serde_json::to_value(&half.inputs.parameters).map_err(|error| error.to_string())?;
+        names.insert("inputs.parameters".to_owned(), galley_expr::go_json(&all));
+        let paths = half.inputs.artifacts.iter().map(|artifact| ("inputs", artifact));
+        for (side, artifact) in paths.chain(half.outputs.artifacts.iter().map(|artifact| ("outputs", artifact))) {
+            if let Some(path) = &artifact.path {
+                names.insert(format!("{side}.artifacts.{}.path", artifact.name), path.clone());
+            }
+        }
+        for parameter in &half.outputs.parameters {
+            if let Some(path) = parameter.value_from.as_ref().and_then(|from| from.path.as_ref()) {
+                names.insert(format!("outputs.parameters.{}.path", parameter.name), path.clone());
+            }
+        }
+        let twice = substitute(&once, &names, Mode::Lenient).map_err(|error| error.to_string())?;
+        serde_json::from_value(twice).map_err(|error| error.to_string())
+    }
+
+    /// Carries out the template of a holder as the node `name`. True when the node exists afterwards.
+    pub(crate) fn execute(&mut self, name: &str, holder: &Holder, scope: &str, given: &Arguments, opts: &Opts) -> Result<bool, Halt> {
+        self.depth += 1;
+        let result = if self.depth > MAX_DEPTH {
+            Err(Halt::Depth)
+        } else {
+            self.execute_inner(name, holder, scope, given, opts)
+        };
+        self.depth -= 1;
+        result
+    }
+
+    fn execute_inner(&mut self, name: &str, holder: &Holder, scope: &str, given: &Arguments, opts: &Opts) -> Result<bool, Halt> {
+        if self.is_fulfilled(name) {
+            return Ok(true);
+        }
+        let (found, inner) = match self.resolve(holder, scope) {
+            Ok(found) => found,
+            Err(why) => return Err(self.fail_or_init(name, scope, holder, opts, &why)),
+        };
+        let retries = found.retry_strategy.is_some() || self.spec.retry_strategy.is_some();
+        let mut locals = BTreeMap::from([("node.name".to_owned(), name.to_owned())]);
+        if found.is_pod() && !retries {
+            locals.insert("pod.name".to_owned(), pod_name(&self.meta.name, name, template_name(holder, &found)));
+        }
+        if let Some((kind, called)) = &holder.called {
+            locals.insert(format!("{kind}.name"), called.clone());
+        }
+        let template = match self.process(&found, given, &locals) {
+            Ok(template) => template,
+            Err(why) => return Err(self.fail_or_init(name, scope, holder, opts, &why)),
+        };
+        self.check_limits(name, &template, opts)?;
+        if self.is_fulfilled(name) {
+            return Ok(true);
+        }
+        if self.check_cache(name, &template, scope, holder, opts)? {
+            return Ok(true);
+        }
+        if retries {
+            return self.execute_retried(name, &template, holder, scope, &inner, opts);
+        }
+        self.dispatch(name, &template, holder, scope, &inner, opts)
+    }
+
+    /// Carries out a template whose names are replaced, by its kind.
+    pub(crate) fn dispatch(&mut self, name: &str, template: &Template, holder: &Holder, scope: &str, inner: &str, opts: &Opts) -> Result<bool, Halt> {
+        if template.synchronization.is_some() {
+            let what = "synchronization of templates is not supported on one machine; use `parallelism`";
+            return Err(self.fail_or_init(name, scope, holder, opts, what));
+        }
+        let result = if template.container.is_some() || template.script.is_some() {
+            self.execute_pod(name, template, holder, scope, opts)
+        } else if template.steps.is_some() {
+            self.execute_steps(name, template, holder, scope, inner, opts)
+        } else if template.dag.is_some() {
+            self.execute_dag(name, template, holder, scope, inner, opts)
+        } else if template.suspend.is_some() {
+            self.execute_suspend(name, template, holder, scope, opts)
+        } else if template.resource.is_some() {
+            self.execute_resource(name, template, holder, scope, opts)
+        } else {
+            let kind = template.kinds().first().copied().unwrap_or_default();
+            let what = match kind {
+                "" => format!("Template '{}' missing specification", template.name),
+                kind => format!("{kind} templates are not run on one machine"),
+            };
+            return Err(self.fail_or_init(name, scope, holder, opts, &what));
+        };
+        match result {
+            Ok(()) => Ok(self.node(name).is_some()),
+            Err(Halt::Wrong(why)) => {
+                self.mark_error(name, &why);
+                Err(Halt::Wrong(why))
+            }
+            Err(halt) => Err(halt),
+        }
+    }
+
+    /// Whether limits of parallelism allow the node to begin; `failFast` templates are ended here.
+    fn check_limits(&mut self, name: &str, template: &Template, opts: &Opts) -> Result<(), Halt> {
+        let exists = self.node(name).is_some();
+        if exists {
+            return self.check_fail_fast(name, template);
+        }
+        if self.spec.parallelism.is_some_and(|limit| self.active_pods("") as i64 >= limit) {
+            return Err(Halt::Busy);
+        }
+        if opts.boundary.is_empty() {
+            return Ok(());
+        }
+        let Some(parent) = self.boundary_template(&opts.boundary) else { return Ok(()) };
+        if parent.fail_fast == Some(true) && self.bad_children(&opts.boundary) > 0 {
+            return Err(Halt::Busy);
+        }
+        let retried = opts.flag.is_some_and(|flag| flag.retried);
+        match parent.parallelism {
+            // The next attempt of a retry takes the place of the last one.
+            Some(limit) if !retried && self.active_children(&opts.boundary) as i64 >= limit => Err(Halt::Busy),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_fail_fast(&mut self, name: &str, template: &Template) -> Result<(), Halt> {
+        let id = self.id(name);
+        let parent = template.fail_fast == Some(true) && !template.is_leaf();
+        if !parent || self.bad_children(&id) == 0 || self.active_pods(&id) > 0 {
+            return Ok(());
+        }
+        let what = "template has failed or errored children and failFast enabled";
+        let last = (0..template.steps.as_ref().map_or(0, Vec::len)).rev().map(|index| format!("{name}[{index}]"));
+        if let Some(group) = last.into_iter().find(|group| self.node(group).is_some()) {
+            self.mark(&group, NodePhase::Failed, Some(what));
+        }
+        self.mark(name, NodePhase::Failed, Some(what));
+        Ok(())
+    }
+
+    /// The template of a steps or DAG node.
+    pub(crate) fn boundary_template(&mut self, id: &str) -> Option<Template> {
+        let node = self.by_id(id)?.clone();
+        let holder = Holder { template: node.template_name, template_ref: node.template_ref, ..Holder::default() };
+        if holder.template.is_empty() && holder.template_ref.is_none() {
+            return self.inline_template(id);
+        }
+        self.resolve(&holder, &node.template_scope).ok().map(|(template, _)| template)
+    }
+
+    /// The template written in place at the step or task that made a node.
+    fn inline_template(&mut self, id: &str) -> Option<Template> {
+        let node = self.by_id(id)?.clone();
+        let parent = self.boundary_template(&node.boundary_id)?;
+        let called = called_name(&node.name);
+        let steps = parent.steps.iter().flatten().flat_map(|group| &group.0);
+        let tasks = parent.dag.iter().flat_map(|dag| &dag.tasks).map(|task| &task.step);
+        steps.chain(tasks).find(|step| step.name == called)?.inline.as_deref().cloned()
+    }
+
+    fn execute_suspend(&mut self, name: &str, template: &Template, holder: &Holder, scope: &str, opts: &Opts) -> Result<(), Halt> {
+        if self.node(name).is_none() {
+            self.init_executable(name, NodeType::Suspend, scope, template, holder, opts, NodePhase::Pending);
+            self.add_supplied(name, template);
+        }
+        let duration = template.suspend.as_ref().and_then(|suspend| suspend.duration.as_deref()).unwrap_or_default();
+        if !duration.is_empty() {
+            let wait = duration_of(duration)?;
+            let began = self.node(name).and_then(|node| node.started_at).unwrap_or(self.now);
+            let until = began.checked_add(wait).unwrap_or(jiff::Timestamp::MAX);
+            if self.now >= until {
+                self.use_supplied_defaults(name)?;
+                self.mark(name, NodePhase::Succeeded, None);
+                return Ok(());
+            }
+            self.wake_at(until);
+        }
+        self.mark(name, NodePhase::Running, None);
+        Ok(())
+    }
+
+    /// Outputs that a person will supply are listed from the start.
+    fn add_supplied(&mut self, name: &str, template: &Template) {
+        let supplied: Vec<_> = template
+            .outputs
+            .parameters
+            .iter()
+            .filter(|parameter| parameter.value_from.as_ref().is_some_and(|from| from.supplied.is_some()))
+            .cloned()
+            .map(|mut parameter| {
+                let input = template.inputs.parameter(&parameter.name).and_then(|input| input.default.clone());
+                if let Some(from) = &mut parameter.value_from {
+                    from.default = from.default.take().or(input);
+                }
+                parameter
+            })
+            .collect();
+        if !supplied.is_empty()
+            && let Some(node) = self.node_mut(name)
+        {
+            node.outputs.get_or_insert_default().parameters = supplied;
+        }
+    }
+
+    fn use_supplied_defaults(&mut self, name: &str) -> Result<(), Halt> {
+        let Some(outputs) = self.node_mut(name).and_then(|node| node.outputs.as_mut()) else { return Ok(()) };
+        for parameter in &mut outputs.parameters {
+            if parameter.value.is_none() {
+                let default = parameter.value_from.as_ref().and_then(|from| from.default.clone());
+                parameter.value = Some(default.ok_or_else(|| {
+                    Halt::Wrong(format!("raw output parameter '{}' has not been set and does not have a default value", parameter.name))
+                })?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a template for a pod's name.
+pub(crate) fn template_name<'a>(holder: &'a Holder, template: &'a Template) -> &'a str {
+    match &holder.template_ref {
+        Some(reference) => &reference.template,
+        None if !holder.template.is_empty() => &holder.template,
+        None => &template.name,
+    }
+}
+
+/// The step or task that made a node: its name without items, attempts and groups behind it.
+pub(crate) fn called_name(node: &str) -> &str {
+    let mut rest = node;
+    loop {
+        let open = match rest.chars().last() {
+            Some(')') => '(',
+            Some(']') => '[',
+            _ => break,
+        };
+        match rest.rfind(open) {
+            Some(at) => rest = &rest[..at],
+            None => break,
+        }
+    }
+    rest.rsplit('.').next().unwrap_or(rest)
+}
+
+/// A duration as Argo reads it: bare numbers are seconds.
+pub(crate) fn duration_of(text: &str) -> Result<std::time::Duration, String> {
+    galley_units::parse_duration(text)
+        .map_err(|_| format!("unable to parse {text} as a duration: time: invalid duration \"{text}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_found_from_names() {
+        assert_eq!(called_name("w.fanout1(0:1)(0)[0]"), "fanout1");
+        assert_eq!(called_name("w[0].step"), "step");
+        assert_eq!(called_name("w.each(0:a.b)"), "each");
+    }
+}

@@ -1,0 +1,5 @@
+//! The engine against recordings of Argo Workflows 4.0.2, and laws it must keep.
+
+mod conformance;
+mod kubelet;
+mod laws;
