@@ -1,18 +1,16 @@
-//! Statistics of gates, and the verdicts that follow from them.
+//! Statistics and verdicts of gates.
 //!
-//! Pure: figures in, a [`Gate`](galley_release_types::Gate) out, whose reason is a sentence with the figures in it. A
-//! verdict is "inconclusive" where the evidence is too thin, never a silent pass.
-//!
-//! | module | holds |
-//! |---|---|
-//! | `statistics` | McNemar's exact test, Wilson's interval, percentiles |
-//! | `evaluation` | what predictions on a held-out split show |
-//! | `verdict` | the gates |
+//! Pure: predictions, times and counts come in, figures and a [`galley_release_types::Gate`] go out; the moment is a
+//! parameter. [`measure`] makes metrics of predictions, [`Paired`] compares two models on the same photos,
+//! [`Latency`] sums up times, and the `judge_*` functions turn them into a verdict with a sentence that a person can
+//! check. Too little evidence is `inconclusive`, never a silent pass; numbers that are not finite never pass.
 
-mod evaluation;
-mod statistics;
-mod verdict;
+mod judge;
+mod latency;
+mod metrics;
+mod paired;
 
-pub use evaluation::{Evaluation, Paired};
-pub use statistics::{mcnemar_exact, percentile, wilson};
-pub use verdict::{Agreement, Sample, judge_canary, judge_evaluation, judge_load};
+pub use judge::{Agreement, Sample, judge_canary, judge_evaluation, judge_load};
+pub use latency::Latency;
+pub use metrics::{Metrics, MetricsError, Outcome, measure, wilson};
+pub use paired::Paired;
