@@ -3,7 +3,7 @@
 use std::{path::Path, time::Instant};
 
 use galley_analysis::{Latency, Metrics, Outcome, Paired, judge_evaluation, measure};
-use galley_ml::{Classifier, FeatureSet, Head, OnnxClassifier, Photo, Split};
+use galley_ml::{Classifier, FeatureSet, Head, ModelFiles, OnnxClassifier, Photo, Split};
 use galley_mlflow_client::{Client, MetricPoint};
 use galley_problem::{Kind, Problem};
 use galley_release_types::{Environment, Gate, ModelFile, Verdict};
@@ -161,7 +161,8 @@ impl Fetched {
     fn classifier(self: &Fetched) -> Result<OnnxClassifier, Problem> {
         let contract = serde_json::from_slice(&self.contract)
             .map_err(|e| ml_problem("reading the serving contract", &e))?;
-        OnnxClassifier::from_bytes(self.onnx.clone(), contract).map_err(|e| ml_problem("loading the model", &e))
+        let files = ModelFiles { onnx: self.onnx.clone(), contract, head: Vec::new() };
+        OnnxClassifier::from_files(&files).map_err(|e| ml_problem("loading the model", &e))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use galley_ml::{FeatureSet, ModelFiles, Origin, Progress, TrainingParams};
+use galley_ml::{Epoch, FeatureSet, FolderOptions, ModelFiles, Origin, TrainOptions};
 use galley_mlflow::{KeyValue, Run, RunStatus};
 use galley_mlflow_client::{Client, MetricPoint};
 use galley_problem::{Kind, Problem};
@@ -100,7 +100,8 @@ pub fn features(given: Option<&Path>, model: &ModelFile) -> Result<FeatureSet, P
     };
     let cache = std::env::temp_dir().join("galley-features");
     let bar = voice::bar("photos");
-    let set = galley_ml::features_of_folder(&folder, Some(&cache), &mut |done, all| bar.at(done, all));
+    let options = FolderOptions { cache: Some(cache), seed: model.seed, ..FolderOptions::default() };
+    let set = galley_ml::read_folder(&folder, &options, |done, all| bar.at(done, all));
     bar.done();
     set.map_err(|e| ml_problem("reading the photos", &e))
 }
@@ -112,21 +113,22 @@ fn fit(
     metrics: &mut Vec<MetricPoint>,
 ) -> Result<ModelFiles, Problem> {
     let training = &model.training;
-    let params = TrainingParams {
+    let options = TrainOptions {
         epochs: training.epochs,
         batch_size: training.batch_size,
         learning_rate: training.learning_rate,
         weight_decay: training.weight_decay,
         label_smoothing: training.label_smoothing,
         shuffle_labels: training.shuffle_labels,
+        seed: model.seed,
     };
-    let trained = galley_ml::train(data, &params, model.seed, &mut |progress: &Progress| {
+    let trained = galley_ml::train(data, &options, |progress: &Epoch| {
         voice::data(&format!(
             "epoch {:>3}/{}: training loss {:.4}, validation loss {:.4}, validation accuracy {:.4}",
-            progress.epoch, training.epochs, progress.training_loss, progress.validation_loss, progress.validation_accuracy
+            progress.epoch, training.epochs, progress.train_loss, progress.validation_loss, progress.validation_accuracy
         ));
         let step = i64::from(progress.epoch);
-        metrics.push(MetricPoint::at("training_loss", f64::from(progress.training_loss), step));
+        metrics.push(MetricPoint::at("training_loss", f64::from(progress.train_loss), step));
         metrics.push(MetricPoint::at("validation_loss", f64::from(progress.validation_loss), step));
         metrics.push(MetricPoint::at("validation_accuracy", f64::from(progress.validation_accuracy), step));
     });

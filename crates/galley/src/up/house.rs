@@ -402,8 +402,9 @@ fn gateway(
         clock: Arc::clone(clock),
         listeners: [(80, listeners.take("gateway")?)].into(),
     };
-    let service = galley_gateway::Service::new(galley_gateway::Config::default(), deps);
-    supervisor.start("gateway", move |stop| service.run(stop));
+    let service =
+        galley_gateway::Service::new(galley_gateway::Config::default(), deps).map_err(|e| e.problem())?;
+    supervisor.try_start("gateway", move |stop| service.run(stop));
     Ok(())
 }
 

@@ -16,12 +16,11 @@ const FORM_ROOM: usize = 64 << 10;
 
 /// Reads the photo, never more than `limit` bytes.
 pub(crate) async fn photo(request: Request, limit: usize) -> Result<Bytes, Refusal> {
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let length: usize = header(CONTENT_LENGTH).parse().unwrap_or(0);
+    let length: usize = header(&request, &CONTENT_LENGTH).parse().unwrap_or(0);
     if length > limit + FORM_ROOM {
         return Err(Refusal::TooManyBytes { limit });
     }
-    let kind = header(CONTENT_TYPE).to_ascii_lowercase();
+    let kind = header(&request, &CONTENT_TYPE);
     if kind.starts_with("multipart/form-data") {
         return from_form(request, limit).await;
     }
@@ -30,6 +29,11 @@ pub(crate) async fn photo(request: Request, limit: usize) -> Result<Bytes, Refus
         return not_empty(bytes);
     }
     Err(Refusal::NoPhoto)
+}
+
+fn header(request: &Request, name: &http::HeaderName) -> String {
+    let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_ascii_lowercase()
 }
 
 async fn from_form(request: Request, limit: usize) -> Result<Bytes, Refusal> {
