@@ -350,7 +350,10 @@ async fn mirrors_get_a_copy_and_nobody_waits_for_them() {
     let mut sizes = Vec::new();
     for _ in 0..3 {
         let copy = tokio::time::timeout(PATIENCE, shadow.seen.recv()).await.unwrap().unwrap();
-        assert_eq!((copy.path.as_str(), copy.headers["x-galley-mirror"].to_str().unwrap()), ("/p?q=1", "true"));
+        assert_eq!(
+            (copy.path.as_str(), copy.headers["x-galley-mirror"].to_str().unwrap()),
+            ("/p?q=1", "true")
+        );
         sizes.push((copy.headers["x-request-id"].to_str().unwrap().to_owned(), copy.body.len()));
     }
     let mut originals = Vec::new();
