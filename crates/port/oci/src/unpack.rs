@@ -151,7 +151,8 @@ impl Store {
             Packing::Plain => Box::new(raw),
             Packing::Gzip => Box::new(MultiGzDecoder::new(raw)),
         };
-        let mut tap = Tap { inner: plain, hasher: Hasher::default(), left: limits.bytes, exceeded: false };
+        let mut tap =
+            Tap { inner: plain, hasher: Hasher::like(diff_id), left: limits.bytes, exceeded: false };
         let outcome = Unpacker::new(folder, whiteouts, limits).run(&mut tap);
         // What follows the archive's end belongs to the diff id too.
         let outcome = outcome.and_then(|()| {

@@ -241,7 +241,10 @@ impl Session {
             .map(|value| value.split(';').next().unwrap_or(value).trim().to_owned())
             .unwrap_or_default();
         let bytes = read_limited(&mut response, &action, reference.api_host(), MANIFEST_LIMIT).await?;
-        let digest = Digest::of(&bytes);
+        let digest = match target {
+            Target::Digest(expected) => expected.again(&bytes),
+            Target::Tag(_) => Digest::of(&bytes),
+        };
         if let Target::Digest(expected) = target
             && *expected != digest
         {
@@ -279,7 +282,7 @@ impl Session {
         }
         let (mut response, action) = self.open_blob(reference, blob).await?;
         let content = read_limited(&mut response, &action, reference.api_host(), limit).await?;
-        let actual = Digest::of(&content);
+        let actual = blob.digest.again(&content);
         if actual == blob.digest {
             Ok(content)
         } else {
