@@ -167,7 +167,7 @@ impl Store {
         outcome.map_err(|reason| bad(layer, reason))?;
         let actual = tap.hasher.finish();
         if actual != *diff_id {
-            return Err(Error::DigestMismatch { expected: *diff_id, actual });
+            return Err(Error::mismatch(*diff_id, actual));
         }
         Ok(())
     }

@@ -248,7 +248,7 @@ impl Session {
         if let Target::Digest(expected) = target
             && *expected != digest
         {
-            return Err(Error::DigestMismatch { expected: *expected, actual: digest });
+            return Err(Error::mismatch(*expected, digest));
         }
         Ok(StoredManifest { digest, media_type, bytes })
     }
@@ -283,11 +283,7 @@ impl Session {
         let (mut response, action) = self.open_blob(reference, blob).await?;
         let content = read_limited(&mut response, &action, reference.api_host(), limit).await?;
         let actual = blob.digest.again(&content);
-        if actual == blob.digest {
-            Ok(content)
-        } else {
-            Err(Error::DigestMismatch { expected: blob.digest, actual })
-        }
+        if actual == blob.digest { Ok(content) } else { Err(Error::mismatch(blob.digest, actual)) }
     }
 
     /// Asks for a blob; the answer is read with [`Session::next_piece`]. Also gives the words for errors on the way.

@@ -42,7 +42,7 @@ impl Upload {
         if let Some(expected) = expected
             && *expected != digest
         {
-            return Err(Error::DigestMismatch { expected: *expected, actual: digest });
+            return Err(Error::mismatch(*expected, digest));
         }
         let path = store.blob_path(&digest);
         if store.blob_size(&digest)?.is_some() {
@@ -129,7 +129,7 @@ impl Store {
         file.read_to_end(&mut content).map_err(Error::io("read", self.blob_path(digest)))?;
         let actual = digest.again(&content);
         if actual != *digest {
-            return Err(Error::DigestMismatch { expected: *digest, actual });
+            return Err(Error::mismatch(*digest, actual));
         }
         Ok(content)
     }
