@@ -1,35 +1,67 @@
-//! Content digests. Only SHA-256, which every registry and runtime speaks.
+//! Content digests: SHA-256, and SHA-512 for content that comes with one.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::{Error, Result};
 
-/// The SHA-256 of some content, written `sha256:` and 64 lower-case hexadecimal digits.
+/// The hash of some content: SHA-256 (`sha256:` and 64 lower-case hexadecimal digits), which everything made here has,
+/// or SHA-512 (`sha512:` and 128 digits), which others may use.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest([u8; 32]);
+pub struct Digest(Bits);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Bits {
+    Sha256([u8; 32]),
+    Sha512([u8; 64]),
+}
 
 impl Digest {
-    /// The digest of `content`.
+    /// The SHA-256 of `content`.
     pub fn of(content: &[u8]) -> Digest {
-        Digest(Sha256::digest(content).into())
+        Digest(Bits::Sha256(Sha256::digest(content).into()))
+    }
+
+    /// The digest of `content` by the algorithm of this one: equal to this one if the content is what it names.
+    pub fn again(&self, content: &[u8]) -> Digest {
+        let mut hasher = Hasher::like(self);
+        hasher.update(content);
+        hasher.finish()
+    }
+
+    /// The algorithm: `sha256` or `sha512`, a folder in the store.
+    pub fn algorithm(&self) -> &'static str {
+        match self.0 {
+            Bits::Sha256(_) => "sha256",
+            Bits::Sha512(_) => "sha512",
+        }
     }
 
     /// The hexadecimal digits without the algorithm: the file name in the store.
     pub fn hex(&self) -> String {
-        hex::encode(self.0)
+        match &self.0 {
+            Bits::Sha256(bytes) => hex::encode(bytes),
+            Bits::Sha512(bytes) => hex::encode(bytes),
+        }
     }
 
-    /// Reads the digits without the algorithm.
+    /// Reads the digits without the algorithm, which their number tells.
     pub fn from_hex(text: &str) -> Option<Digest> {
-        let lower =
-            text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        let mut bytes = [0; 32];
-        (lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(Digest(bytes))
+        if !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            return None;
+        }
+        if text.len() == 64 {
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(text, &mut bytes).ok()?;
+            return Some(Digest(Bits::Sha256(bytes)));
+        }
+        let mut bytes = [0; 64];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Digest(Bits::Sha512(bytes)))
     }
 }
 
@@ -37,13 +69,16 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Digest> {
-        text.strip_prefix("sha256:").and_then(Digest::from_hex).ok_or_else(|| Error::invalid("digest", text))
+        let parts = text.split_once(':').and_then(|(algorithm, hex)| {
+            Digest::from_hex(hex).filter(|digest| digest.algorithm() == algorithm)
+        });
+        parts.ok_or_else(|| Error::invalid("digest", text))
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
+        write!(f, "{}:{}", self.algorithm(), self.hex())
     }
 }
 
@@ -67,18 +102,45 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Hashes content that comes in pieces.
-#[derive(Clone, Default)]
-pub struct Hasher(Sha256);
+#[derive(Clone)]
+pub struct Hasher(State);
+
+#[derive(Clone)]
+enum State {
+    Sha256(Sha256),
+    Sha512(Box<Sha512>),
+}
+
+impl Default for Hasher {
+    /// Hashes by SHA-256.
+    fn default() -> Self {
+        Hasher(State::Sha256(Sha256::default()))
+    }
+}
 
 impl Hasher {
+    /// Hashes by the algorithm of `digest`.
+    pub fn like(digest: &Digest) -> Hasher {
+        match digest.0 {
+            Bits::Sha256(_) => Hasher::default(),
+            Bits::Sha512(_) => Hasher(State::Sha512(Box::default())),
+        }
+    }
+
     /// Takes the next piece.
     pub fn update(&mut self, piece: &[u8]) {
-        self.0.update(piece);
+        match &mut self.0 {
+            State::Sha256(state) => state.update(piece),
+            State::Sha512(state) => state.update(piece),
+        }
     }
 
     /// The digest of everything taken.
     pub fn finish(self) -> Digest {
-        Digest(self.0.finalize().into())
+        Digest(match self.0 {
+            State::Sha256(state) => Bits::Sha256(state.finalize().into()),
+            State::Sha512(state) => Bits::Sha512(state.finalize().into()),
+        })
     }
 }
 

@@ -43,9 +43,9 @@ pub enum Error {
     #[error("content has digest {actual}, not {expected}")]
     DigestMismatch {
         /// The digest that was promised.
-        expected: Digest,
+        expected: Box<Digest>,
         /// The digest of the bytes.
-        actual: Digest,
+        actual: Box<Digest>,
     },
     /// Something from outside is larger than allowed.
     #[error("{what} is larger than {limit} bytes")]
@@ -131,6 +131,11 @@ impl Error {
     /// A name that is not valid; long ones are cut.
     pub(crate) fn invalid(what: &'static str, text: &str) -> Error {
         Error::InvalidName { what, text: text.chars().take(128).collect() }
+    }
+
+    /// Content that is not what was promised.
+    pub(crate) fn mismatch(expected: Digest, actual: Digest) -> Error {
+        Error::DigestMismatch { expected: Box::new(expected), actual: Box::new(actual) }
     }
 
     /// Whether the same request may succeed when made again.

@@ -1,7 +1,7 @@
 //! The content store: blobs by digest, and repositories that link to them.
 //!
 //! ```text
-//! blobs/sha256/HEX                        content, complete and hashed
+//! blobs/ALGORITHM/HEX                     content, complete and hashed
 //! uploads/*                               content that is being written
 //! repositories/NAME/_blobs/HEX            empty: the repository holds this blob
 //! repositories/NAME/_manifests/HEX        media type: the repository holds this manifest
@@ -99,7 +99,9 @@ impl Store {
     /// Opens the store in `root` and makes its folders.
     pub fn open(root: impl Into<PathBuf>, options: Options) -> Result<Store> {
         let root = root.into();
-        for folder in ["blobs/sha256", "uploads", "repositories", "remotes", "layers", "cache"] {
+        for folder in
+            ["blobs/sha256", "blobs/sha512", "uploads", "repositories", "remotes", "layers", "cache"]
+        {
             let path = root.join(folder);
             std::fs::create_dir_all(&path).map_err(Error::io("make", &path))?;
         }
@@ -149,7 +151,7 @@ impl Store {
     }
 
     pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.path("blobs/sha256").join(digest.hex())
+        self.path("blobs").join(digest.algorithm()).join(digest.hex())
     }
 
     fn folder(&self, repository: &Repository, kind: &str) -> PathBuf {

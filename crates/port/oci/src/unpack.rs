@@ -151,7 +151,8 @@ impl Store {
             Packing::Plain => Box::new(raw),
             Packing::Gzip => Box::new(MultiGzDecoder::new(raw)),
         };
-        let mut tap = Tap { inner: plain, hasher: Hasher::default(), left: limits.bytes, exceeded: false };
+        let mut tap =
+            Tap { inner: plain, hasher: Hasher::like(diff_id), left: limits.bytes, exceeded: false };
         let outcome = Unpacker::new(folder, whiteouts, limits).run(&mut tap);
         // What follows the archive's end belongs to the diff id too.
         let outcome = outcome.and_then(|()| {
@@ -166,7 +167,7 @@ impl Store {
         outcome.map_err(|reason| bad(layer, reason))?;
         let actual = tap.hasher.finish();
         if actual != *diff_id {
-            return Err(Error::DigestMismatch { expected: *diff_id, actual });
+            return Err(Error::mismatch(*diff_id, actual));
         }
         Ok(())
     }

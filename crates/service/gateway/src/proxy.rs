@@ -3,7 +3,8 @@
 //! It knows a [`Table`] and a [`Dialer`], and nothing of Kubernetes. HTTP/1.1 and HTTP/2 without TLS come in,
 //! HTTP/1.1 goes out over pooled connections. A request whose endpoint cannot be connected to goes to the next one, with
 //! its body, for nothing of it was sent; a request without a body whose method is idempotent also after a broken
-//! connection. Attempts are bounded.
+//! connection. Attempts are bounded. When every endpoint failed, the request waits a moment for a newer table: endpoints
+//! that are being replaced are gone a little before the table knows.
 
 mod body;
 mod connect;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,6 +48,8 @@ pub struct Proxy {
 struct Inner {
     config: Config,
     table: ArcSwap<Table>,
+    /// Counts tables, for requests that wait for the next one.
+    tables: watch::Sender<u64>,
     client: Client<Connector, Lent>,
     cooling: Cooling,
     dice: Dice,
@@ -71,6 +74,7 @@ impl Proxy {
         Proxy {
             inner: Arc::new(Inner {
                 table: ArcSwap::default(),
+                tables: watch::Sender::new(0),
                 client,
                 cooling: Cooling::default(),
                 dice: Dice::new(seed),
@@ -86,6 +90,7 @@ impl Proxy {
     /// Puts a new table in place. Requests that have begun keep theirs.
     pub fn set_table(&self, table: Table) {
         self.inner.table.store(Arc::new(table));
+        self.inner.tables.send_modify(|count| *count += 1);
     }
 }
 

@@ -12,6 +12,8 @@ pub(crate) const API_VERSION: HeaderName = HeaderName::from_static("docker-distr
 pub(crate) const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 /// Header that says that the subject of a manifest was noted.
 pub(crate) const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+/// Header with a tag that was given by a parameter.
+pub(crate) const TAG: HeaderName = HeaderName::from_static("oci-tag");
 /// Header that says which filters a list of referrers went through.
 pub(crate) const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
 

@@ -115,6 +115,15 @@ fn read_query(text: &str) -> Query {
     query
 }
 
+/// Every value of one parameter.
+pub(crate) fn read_all(text: &str, name: &str) -> Vec<String> {
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(key, _)| decode(key) == name)
+        .map(|(_, value)| decode(value))
+        .collect()
+}
+
 /// Undoes percent encoding; what cannot be undone stays.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();

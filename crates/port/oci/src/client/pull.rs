@@ -96,11 +96,11 @@ async fn record(
         }
         // A tag beside a digest is a comment: the digest decided.
         let tag = if reference.digest.is_some() { None } else { reference.tag.as_deref() };
-        let digest = store.put_manifest(&repository, tag, &image.media_type, &image.bytes)?;
-        if asked.digest != digest {
-            store.alias(&repository, &asked.digest, &digest)?;
+        store.put_manifest_as(&repository, &image.digest, tag.as_slice(), &image.media_type, &image.bytes)?;
+        if asked.digest != image.digest {
+            store.alias(&repository, &asked.digest, &image.digest)?;
         }
-        Ok(digest)
+        Ok(image.digest)
     })
     .await
 }

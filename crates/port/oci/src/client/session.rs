@@ -241,11 +241,14 @@ impl Session {
             .map(|value| value.split(';').next().unwrap_or(value).trim().to_owned())
             .unwrap_or_default();
         let bytes = read_limited(&mut response, &action, reference.api_host(), MANIFEST_LIMIT).await?;
-        let digest = Digest::of(&bytes);
+        let digest = match target {
+            Target::Digest(expected) => expected.again(&bytes),
+            Target::Tag(_) => Digest::of(&bytes),
+        };
         if let Target::Digest(expected) = target
             && *expected != digest
         {
-            return Err(Error::DigestMismatch { expected: *expected, actual: digest });
+            return Err(Error::mismatch(*expected, digest));
         }
         Ok(StoredManifest { digest, media_type, bytes })
     }
@@ -279,12 +282,8 @@ impl Session {
         }
         let (mut response, action) = self.open_blob(reference, blob).await?;
         let content = read_limited(&mut response, &action, reference.api_host(), limit).await?;
-        let actual = Digest::of(&content);
-        if actual == blob.digest {
-            Ok(content)
-        } else {
-            Err(Error::DigestMismatch { expected: blob.digest, actual })
-        }
+        let actual = blob.digest.again(&content);
+        if actual == blob.digest { Ok(content) } else { Err(Error::mismatch(blob.digest, actual)) }
     }
 
     /// Asks for a blob; the answer is read with [`Session::next_piece`]. Also gives the words for errors on the way.

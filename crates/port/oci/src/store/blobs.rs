@@ -1,7 +1,7 @@
 //! Blobs: writing them in pieces, reading them, and which repository holds which.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -33,12 +33,16 @@ impl Upload {
 
     /// Makes the content visible under its digest, which must be `expected` if that is given.
     pub fn finish(self, expected: Option<&Digest>) -> Result<Digest> {
-        let Upload { store, file, hasher, .. } = self;
-        let digest = hasher.finish();
+        let Upload { store, mut file, hasher, .. } = self;
+        let digest = match expected {
+            // Which algorithm it would be was not known while the pieces came.
+            Some(expected) if expected.algorithm() != "sha256" => hash_again(&mut file, expected)?,
+            _ => hasher.finish(),
+        };
         if let Some(expected) = expected
             && *expected != digest
         {
-            return Err(Error::DigestMismatch { expected: *expected, actual: digest });
+            return Err(Error::mismatch(*expected, digest));
         }
         let path = store.blob_path(&digest);
         if store.blob_size(&digest)?.is_some() {
@@ -47,6 +51,21 @@ impl Upload {
         }
         persist(file, &path)?;
         Ok(digest)
+    }
+}
+
+/// Hashes a file by the algorithm of `like`.
+fn hash_again(file: &mut NamedTempFile, like: &Digest) -> Result<Digest> {
+    let path = file.path().to_owned();
+    file.rewind().map_err(Error::io("read", &path))?;
+    let mut hasher = Hasher::like(like);
+    let mut piece = vec![0; 256 << 10];
+    loop {
+        let read = file.read(&mut piece).map_err(Error::io("read", &path))?;
+        if read == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.update(&piece[..read]);
     }
 }
 
@@ -108,9 +127,9 @@ impl Store {
         }
         let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         file.read_to_end(&mut content).map_err(Error::io("read", self.blob_path(digest)))?;
-        let actual = Digest::of(&content);
+        let actual = digest.again(&content);
         if actual != *digest {
-            return Err(Error::DigestMismatch { expected: *digest, actual });
+            return Err(Error::mismatch(*digest, actual));
         }
         Ok(content)
     }

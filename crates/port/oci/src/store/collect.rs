@@ -35,8 +35,15 @@ struct Needed {
 }
 
 impl Store {
-    /// Removes blobs, unpacked layers and uploads that nothing refers to and that are older than `grace`.
-    pub fn collect_garbage(&self, clock: &dyn Clock, grace: std::time::Duration) -> Result<Collected> {
+    /// Removes blobs, unpacked layers and uploads that nothing refers to and that are older than `grace`. Images in
+    /// `in_use` (digests of manifests), such as those of running containers, keep their unpacked layers even if no
+    /// repository holds them any more.
+    pub fn collect_garbage(
+        &self,
+        clock: &dyn Clock,
+        grace: std::time::Duration,
+        in_use: &[Digest],
+    ) -> Result<Collected> {
         let _alone = self.inner.collecting.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         let mut needed = Needed::default();
         for repository in self.all_repositories(false)? {
@@ -48,6 +55,12 @@ impl Store {
                     super::manifests::remove(&link)?;
                 }
             }
+        }
+        for image in in_use {
+            let (digest, manifest) = self.image_manifest(image)?;
+            needed.blobs.extend([*image, digest, manifest.config.digest]);
+            needed.blobs.extend(manifest.layers.iter().map(|layer| layer.digest));
+            needed.diff_ids.extend(self.image_config(&manifest)?.rootfs.diff_ids);
         }
         self.remove_unneeded(&needed, clock, grace)
     }
@@ -78,12 +91,14 @@ impl Store {
         grace: std::time::Duration,
     ) -> Result<Collected> {
         let mut collected = Collected::default();
-        for name in names(&self.path("blobs/sha256"))? {
-            let path = self.path("blobs/sha256").join(&name);
-            let keep = Digest::from_hex(&name).is_none_or(|digest| needed.blobs.contains(&digest));
-            if !keep && is_old(&path, clock, grace) {
-                collected.bytes += std::fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or(0);
-                collected.blobs += usize::from(super::manifests::remove(&path)?);
+        for folder in ["blobs/sha256", "blobs/sha512"] {
+            for name in names(&self.path(folder))? {
+                let path = self.path(folder).join(&name);
+                let keep = Digest::from_hex(&name).is_none_or(|digest| needed.blobs.contains(&digest));
+                if !keep && is_old(&path, clock, grace) {
+                    collected.bytes += std::fs::metadata(&path).map(|metadata| metadata.len()).unwrap_or(0);
+                    collected.blobs += usize::from(super::manifests::remove(&path)?);
+                }
             }
         }
         for name in names(&self.path("layers"))? {

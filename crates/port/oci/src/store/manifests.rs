@@ -52,22 +52,38 @@ impl Store {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<Digest> {
-        if let Some(tag) = tag.filter(|tag| !valid_tag(tag)) {
+        let digest = Digest::of(bytes);
+        self.put_manifest_as(repository, &digest, tag.as_slice(), media_type, bytes)?;
+        Ok(digest)
+    }
+
+    /// Stores a manifest or index under its digest, by whatever algorithm, and moves `tags` to it.
+    pub fn put_manifest_as(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        tags: &[&str],
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<()> {
+        if let Some(tag) = tags.iter().find(|tag| !valid_tag(tag)) {
             return Err(Error::invalid("tag", tag));
         }
         let document = ManifestKind::parse(media_type, bytes)?;
         let _linking = self.inner.collecting.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         self.check_references(repository, &document)?;
-        let digest = self.put_blob(bytes)?;
+        let mut upload = self.begin_upload()?;
+        upload.write(bytes)?;
+        upload.finish(Some(digest))?;
         self.write_file(&self.folder(repository, "_manifests").join(digest.hex()), media_type.as_bytes())?;
         if let Some(subject) = document.subject() {
             let link = self.folder(repository, "_referrers").join(subject.digest.hex()).join(digest.hex());
             self.write_file(&link, b"")?;
         }
-        if let Some(tag) = tag {
+        for tag in tags {
             self.write_file(&self.folder(repository, "_tags").join(tag), digest.to_string().as_bytes())?;
         }
-        Ok(digest)
+        Ok(())
     }
 
     fn check_references(&self, repository: &Repository, document: &ManifestKind) -> Result<()> {

@@ -33,7 +33,7 @@ pub(super) struct Unpacker<'a> {
     whiteouts: Whiteouts,
     entries_left: u64,
     /// Modes and times of folders, set last: a folder may forbid writing, and writing changes its time.
-    folders: Vec<(PathBuf, u32, u64)>,
+    folders: Vec<(PathBuf, u32, Option<u64>)>,
     bytes_left: u64,
     /// Paths of this layer, which its own opaque marks must not delete. Kept only for [`Whiteouts::Delete`].
     own: std::collections::HashSet<PathBuf>,
@@ -90,7 +90,8 @@ impl<'a> Unpacker<'a> {
         let Some(file_name) = path.file_name() else {
             // The root itself, written `./`: only its mode matters.
             let mode = entry.header().mode().map_err(|error| error.to_string())?;
-            self.folders.push((self.root.to_owned(), mode, 0));
+            // Its time stays: it tells how long the layer has been here.
+            self.folders.push((self.root.to_owned(), mode, None));
             return Ok(());
         };
         let parent = self.parent(path.parent().unwrap_or(Path::new("")))?;
@@ -157,7 +158,7 @@ impl<'a> Unpacker<'a> {
             }
             Err(_) => fs::create_dir(at).map_err(|error| error.to_string())?,
         }
-        self.folders.push((at.to_owned(), mode, changed));
+        self.folders.push((at.to_owned(), mode, Some(changed)));
         Ok(())
     }
 
@@ -265,14 +266,17 @@ fn write_file(
 }
 
 /// Gives a folder its mode and time. Without root, a folder its owner cannot open could never be removed.
-fn finish(path: &Path, mode: u32, changed: u64) -> io::Result<()> {
+fn finish(path: &Path, mode: u32, changed: Option<u64>) -> io::Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     if !metadata.is_dir() {
         return Ok(());
     }
     let keep = if rustix::process::geteuid().is_root() { 0 } else { 0o700 };
     fs::set_permissions(path, Permissions::from_mode((mode & 0o7777) | keep))?;
-    set_time(&File::open(path)?, changed)
+    match changed {
+        Some(changed) => set_time(&File::open(path)?, changed),
+        None => Ok(()),
+    }
 }
 
 fn set_time(file: &File, changed: u64) -> io::Result<()> {

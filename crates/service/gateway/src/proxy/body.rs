@@ -138,7 +138,12 @@ pub(super) struct Tee {
 impl Tee {
     pub(super) fn new(inner: AnyBody, limit: usize) -> (Tee, oneshot::Receiver<Vec<Bytes>>) {
         let (done, copy) = oneshot::channel();
-        (Tee { inner, copy: Some(Vec::new()), left: limit, done: Some(done) }, copy)
+        let mut tee = Tee { inner, copy: Some(Vec::new()), left: limit, done: Some(done) };
+        // Nobody reads a body that has nothing in it.
+        if tee.inner.is_end_stream() {
+            tee.finish();
+        }
+        (tee, copy)
     }
 
     fn take(&mut self, piece: &Bytes) {

@@ -18,6 +18,9 @@ use crate::table::{Backend, Entry, Query, Rule, Table, host_name};
 /// Header by which people can see where a request went.
 const BACKEND: HeaderName = HeaderName::from_static("x-galley-backend");
 
+/// How long a request whose endpoints all failed waits for a newer table.
+const NEXT_TABLE: Duration = Duration::from_millis(250);
+
 /// How an attempt ended without a response.
 enum Failure {
     /// The connection could not be made: nothing was sent.
@@ -26,6 +29,17 @@ enum Failure {
     Broken,
     /// The deadline passed.
     Deadline,
+}
+
+impl Failure {
+    /// Whether the request may be sent once more: nothing was sent, or sending it twice does no harm.
+    fn allows_another(&self, parts: &Parts, body: &Lent) -> bool {
+        match self {
+            Failure::Connect => body.is_whole(),
+            Failure::Broken => parts.method.is_idempotent() && body.is_empty(),
+            Failure::Deadline => false,
+        }
+    }
 }
 
 impl Proxy {
@@ -92,9 +106,11 @@ impl Proxy {
         let deadline =
             rule.request_timeout.unwrap_or(Some(self.inner.config.request())).map(|limit| start + limit);
         let mut outcome = self.attempts(rule, backend, &parts, &body, deadline).await;
-        if matches!(outcome, Err(Failure::Connect)) && body.is_whole() {
-            // All endpoints may have moved while this request looked for them.
-            outcome = self.again(port, &seen, backend, &parts, &body, deadline).await.unwrap_or(outcome);
+        if let Err(failure) = &outcome
+            && failure.allows_another(&parts, &body)
+            && let Some(later) = self.again(port, &seen, backend, &parts, &body, deadline).await
+        {
+            outcome = later;
         }
         let mut response = match outcome {
             Ok(response) => response,
@@ -106,7 +122,7 @@ impl Proxy {
         (backend.name.clone(), self.finish(rule, backend, response))
     }
 
-    /// Tries the endpoints that the newest table has for the same backend, if it is another table.
+    /// Waits a moment for a table that has other endpoints for the same backend, and tries those.
     async fn again(
         &self,
         port: u16,
@@ -116,13 +132,20 @@ impl Proxy {
         body: &Lent,
         deadline: Option<Instant>,
     ) -> Option<Result<Response<Incoming>, Failure>> {
-        let table: Arc<Table> = self.inner.table.load_full();
-        let entry = find(&table, port, seen)?;
-        let moved = entry.rule.backends.iter().find(|other| other.name == backend.name)?;
-        if moved.endpoints == backend.endpoints || moved.endpoints.is_empty() {
-            return None;
+        let patience = Instant::now() + NEXT_TABLE;
+        let patience = deadline.map_or(patience, |deadline| deadline.min(patience));
+        let mut tables = self.inner.tables.subscribe();
+        loop {
+            tables.borrow_and_update();
+            let table: Arc<Table> = self.inner.table.load_full();
+            let entry = find(&table, port, seen)?;
+            let moved = entry.rule.backends.iter().find(|other| other.name == backend.name)?;
+            if moved.endpoints != backend.endpoints && !moved.endpoints.is_empty() {
+                self.inner.metrics.retry(&entry.rule.route, &moved.name);
+                return Some(self.attempts(&entry.rule, moved, parts, body, deadline).await);
+            }
+            tokio::time::timeout_at(patience, tables.changed()).await.ok()?.ok()?;
         }
-        Some(self.attempts(&entry.rule, moved, parts, body, deadline).await)
     }
 
     async fn attempts(
@@ -149,12 +172,7 @@ impl Proxy {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            let repeat = match failure {
-                Failure::Connect => body.is_whole(),
-                Failure::Broken => parts.method.is_idempotent() && body.is_empty(),
-                Failure::Deadline => false,
-            };
-            if !repeat {
+            if !failure.allows_another(parts, body) {
                 break;
             }
         }

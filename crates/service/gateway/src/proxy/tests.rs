@@ -350,7 +350,10 @@ async fn mirrors_get_a_copy_and_nobody_waits_for_them() {
     let mut sizes = Vec::new();
     for _ in 0..3 {
         let copy = tokio::time::timeout(PATIENCE, shadow.seen.recv()).await.unwrap().unwrap();
-        assert_eq!((copy.path.as_str(), copy.headers["x-galley-mirror"].to_str().unwrap()), ("/p?q=1", "true"));
+        assert_eq!(
+            (copy.path.as_str(), copy.headers["x-galley-mirror"].to_str().unwrap()),
+            ("/p?q=1", "true")
+        );
         sizes.push((copy.headers["x-request-id"].to_str().unwrap().to_owned(), copy.body.len()));
     }
     let mut originals = Vec::new();
@@ -399,7 +402,7 @@ async fn bodies_flow_before_they_end() {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut buffer = [0; 4096];
-        stream.read(&mut buffer).await.unwrap();
+        assert!(stream.read(&mut buffer).await.unwrap() > 0);
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         stream.write_all(format!("{head}6\r\nfirst\n\r\n").as_bytes()).await.unwrap();
         word.await.unwrap();
@@ -431,7 +434,7 @@ async fn deadlines_hold() {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut buffer = [0; 4096];
-        stream.read(&mut buffer).await.unwrap();
+        assert!(stream.read(&mut buffer).await.unwrap() > 0);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await.unwrap();
         std::future::pending::<()>().await;
     });
@@ -461,7 +464,7 @@ async fn shutdown_lets_open_requests_end_and_takes_no_new_ones() {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut buffer = [0; 4096];
-        stream.read(&mut buffer).await.unwrap();
+        assert!(stream.read(&mut buffer).await.unwrap() > 0);
         arrived.send(()).unwrap();
         word.await.unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate").await.unwrap();

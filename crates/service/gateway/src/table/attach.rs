@@ -132,15 +132,20 @@ fn is_http_route(kind: &RouteGroupKind) -> bool {
     kind.kind == "HTTPRoute" && kind.group.as_deref().is_none_or(|group| group == galley_gateway_types::GROUP)
 }
 
+/// A listener (by index) and the hosts that a route has there.
+pub(super) type Attached = (usize, Vec<Option<Host>>);
+
 /// Where a route attaches by one of its references: listeners (by index) with hosts, or why it does not.
 pub(super) fn attach(
     route: &HttpRoute,
     parent: &ParentRef,
     stands: &[Stand<'_>],
     labels: &BTreeMap<String, BTreeMap<String, String>>,
-) -> Result<Vec<(usize, Vec<Option<Host>>)>, Condition> {
+) -> Result<Vec<Attached>, Box<Condition>> {
     let generation = route.metadata.generation;
-    let refuse = |reason: &str, message: &str| Err(condition("Accepted", false, reason, message, generation));
+    let refuse = |reason: &str, message: &str| {
+        Err(Box::new(condition("Accepted", false, reason, message, generation)))
+    };
     let namespace = parent.namespace.as_deref().unwrap_or(route.metadata.namespace());
     let mut named: Vec<usize> = (0..stands.len())
         .filter(|index| {

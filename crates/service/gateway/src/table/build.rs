@@ -183,12 +183,12 @@ fn add_entries(
 
 fn conditions(
     route: &HttpRoute,
-    refused: Option<galley_gateway_types::Condition>,
+    refused: Option<Box<galley_gateway_types::Condition>>,
     faults: &Faults,
 ) -> Vec<galley_gateway_types::Condition> {
     let generation = route.metadata.generation;
     let accepted = match (refused, &faults.unsupported) {
-        (Some(refused), _) => refused,
+        (Some(refused), _) => *refused,
         (None, Some(why)) => condition(
             "Accepted",
             false,

@@ -6,9 +6,12 @@ use axum::response::Response;
 use galley_oci::{Digest, MANIFEST_LIMIT, ManifestKind, Repository, Target, media_type};
 use http::{HeaderValue, StatusCode, header};
 
-use super::{Answer, blocking, empty, value};
-use crate::answer::{CONTENT_DIGEST, Refusal, SUBJECT};
+use super::{Answer, blocking, empty, read_all, value};
+use crate::answer::{CONTENT_DIGEST, Refusal, SUBJECT, TAG};
 use crate::service::Service;
+
+/// Most tags that one request gives.
+const MAX_TAGS: usize = 100;
 
 pub(super) async fn get(service: &Service, repository: Repository, target: &str) -> Answer {
     let store = service.inner.store.clone();
@@ -31,6 +34,13 @@ pub(super) async fn get(service: &Service, repository: Repository, target: &str)
 
 pub(super) async fn put(service: &Service, repository: Repository, target: &str, request: Request) -> Answer {
     let target = read_target(target)?;
+    // With a digest in the path, tags may come as parameters.
+    let tags = read_all(request.uri().query().unwrap_or_default(), "tag");
+    if tags.len() > MAX_TAGS {
+        let message = format!("A manifest is given at most {MAX_TAGS} tags at once.");
+        return Err(Refusal::new(StatusCode::URI_TOO_LONG, "TAG_INVALID", message));
+    }
+    let shown = if matches!(target, Target::Digest(_)) { tags.clone() } else { Vec::new() };
     let said = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -44,17 +54,22 @@ pub(super) async fn put(service: &Service, repository: Repository, target: &str,
     let store = service.inner.store.clone();
     let name = repository.name().to_owned();
     let (digest, subject) = blocking(move || {
-        let actual = Digest::of(&bytes);
-        let tag = match &target {
-            Target::Digest(expected) if *expected != actual => {
-                return Err(Refusal::bad("DIGEST_INVALID", format!("The manifest has the digest {actual}.")));
-            }
-            Target::Digest(_) => None,
-            Target::Tag(tag) => Some(tag.as_str()),
+        let digest = match &target {
+            Target::Digest(expected) => *expected,
+            Target::Tag(_) => Digest::of(&bytes),
         };
+        let actual = digest.again(&bytes);
+        if actual != digest {
+            return Err(Refusal::bad("DIGEST_INVALID", format!("The manifest has the digest {actual}.")));
+        }
         let media_type = media_type_of(said.as_deref(), &bytes)?;
         let subject = ManifestKind::parse(&media_type, &bytes)?.subject().map(|subject| subject.digest);
-        Ok((store.put_manifest(&repository, tag, &media_type, &bytes)?, subject))
+        let names: Vec<&str> = match &target {
+            Target::Tag(tag) => vec![tag],
+            Target::Digest(_) => tags.iter().map(String::as_str).collect(),
+        };
+        store.put_manifest_as(&repository, &digest, &names, &media_type, &bytes)?;
+        Ok((digest, subject))
     })
     .await?;
     let mut response = empty(StatusCode::CREATED);
@@ -63,6 +78,9 @@ pub(super) async fn put(service: &Service, repository: Repository, target: &str,
     headers.insert(CONTENT_DIGEST, value(digest.to_string()));
     if let Some(subject) = subject {
         headers.insert(SUBJECT, value(subject.to_string()));
+    }
+    for tag in shown {
+        headers.append(TAG, value(tag));
     }
     Ok(response)
 }
