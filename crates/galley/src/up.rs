@@ -61,12 +61,17 @@ pub async fn run(global: &Global, args: Up) -> Result<Answer, Problem> {
 async fn follow(house: &mut house::House, show: &mut show::Show, args: &Up) -> Result<Answer, Problem> {
     house.seed().await?;
     if !args.once {
-        show.follow(house).await;
-        return house.failed().await;
+        let failed = house.failed();
+        tokio::select! {
+            () = show.follow(house) => {}
+            failed = failed => return failed,
+        }
+        return Ok(Answer::Yes);
     }
+    let failed = house.failed();
     tokio::select! {
         answer = show.until_settled(house) => answer,
-        failed = house.failed() => failed,
+        failed = failed => failed,
         () = tokio::time::sleep(args.deadline) => Err(Problem::new(
             "G0110",
             Kind::Timeout,

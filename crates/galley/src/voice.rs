@@ -89,7 +89,7 @@ fn draw(table: &Table, wide: bool) -> String {
         columns.extend(&table.wide);
     }
     let mut drawn = comfy_table::Table::new();
-    drawn.load_preset(comfy_table::presets::NOTHING);
+    drawn.load_style(comfy_table::presets::NOTHING);
     drawn.set_header(columns.iter().map(|title| title.to_uppercase()));
     for row in &table.rows {
         drawn.add_row(row.iter().take(columns.len()));

@@ -82,7 +82,7 @@ async fn runs_already(
 ) -> Result<bool, Problem> {
     let Some(production) = production else { return Ok(false) };
     let version = ground.tracking()?.get_version(&model.model, &production.version).await;
-    Ok(version.is_ok_and(|version| version.tag(tags::TRAINING_DIGEST) == Some(digest)))
+    Ok(version.is_ok_and(|version| version.is_some_and(|version| version.tag(tags::TRAINING_DIGEST) == Some(digest))))
 }
 
 /// Closes the record. A candidate that was refused gives back the environments it stood in.

@@ -1,5 +1,6 @@
 //! Registered versions: from a run to a version, and the aliases that follow what is observed.
 
+use galley_mlflow::KeyValue;
 use galley_problem::{Kind, Problem};
 use galley_release_types::{Phase, Verdict};
 use galley_releases::Records;
@@ -12,6 +13,8 @@ use crate::{
     voice,
 };
 
+/// Versions that `model list` shows, newest first.
+const LISTED: usize = 100;
 /// Folder of the model among a run's artifacts.
 pub const MODEL_FOLDER: &str = "model";
 
@@ -37,8 +40,9 @@ pub async fn run(global: &Global, args: Register) -> Result<Answer, Problem> {
                 (tags::COMMIT, recorded.release.spec.commit.clone()),
                 (tags::TRAINING_DIGEST, of_run(tags::TRAINING_DIGEST)),
                 (tags::DATA_DIGEST, of_run(tags::DATA_DIGEST)),
-            ];
-            let source = format!("{}/{MODEL_FOLDER}", run.artifact_uri());
+            ]
+            .map(|(key, value)| KeyValue::new(key, value));
+            let source = format!("{}/{MODEL_FOLDER}", run.info.artifact_uri);
             let made = tracking.create_model_version(&model, &source, &args.run_id, &wanted).await;
             made.map_err(failed("registering the version"))?
         }
@@ -92,8 +96,9 @@ pub async fn list(global: &Global, services: &Services, output: &Output) -> Resu
     let failed = |error| tracking_problem("listing versions", &error);
     let mut rows = Vec::new();
     let mut all = Vec::new();
-    for model in tracking.registered_models().await.map_err(failed)? {
-        for version in tracking.versions(&model.name).await.map_err(failed)? {
+    let name = record::model_of(&ground, "main").await?.model;
+    if let Some(model) = tracking.registered_model(&name).await.map_err(failed)? {
+        for version in tracking.latest_versions(&name, LISTED).await.map_err(failed)? {
             let aliases: Vec<_> = model
                 .aliases
                 .iter()
@@ -104,7 +109,7 @@ pub async fn list(global: &Global, services: &Services, output: &Output) -> Resu
                 format!("{}/{}", model.name, version.version),
                 aliases.join(","),
                 version.tag(tags::RELEASE).unwrap_or_default().to_owned(),
-                version.run_id.clone().unwrap_or_default(),
+                version.run_id.clone(),
             ]);
             all.push(serde_json::json!({
                 "model": model.name, "version": version.version, "aliases": aliases, "runId": version.run_id,

@@ -257,8 +257,9 @@ impl House {
     ///
     /// # Errors
     /// G0113 always: it only returns when something went wrong.
-    pub async fn failed(&self) -> Result<Answer, Problem> {
-        Err(self.supervisor.failed().await)
+    pub fn failed(&self) -> impl Future<Output = Result<Answer, Problem>> + use<> {
+        let failed = self.supervisor.failed();
+        async move { Err(failed.await) }
     }
 
     /// Stops everything, in a bounded time.
@@ -400,6 +401,7 @@ fn gateway(
         client: client.clone(),
         dialer: Arc::new(PodDialer(pods)),
         clock: Arc::clone(clock),
+        seed: u64::from(galley_units::fnv1a_32(&galley_units::uuid())),
         listeners: [(80, listeners.take("gateway")?)].into(),
     };
     let service =

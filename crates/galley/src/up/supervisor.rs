@@ -72,14 +72,17 @@ impl Supervisor {
     }
 
     /// Waits until a task ends that should not have.
-    pub async fn failed(&self) -> Problem {
+    pub fn failed(&self) -> impl Future<Output = Problem> + use<> {
         let failures = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        match failures {
-            Some(mut failures) => match failures.recv().await {
+        async move {
+            let problem = match failures {
+                Some(mut failures) => failures.recv().await,
+                None => None,
+            };
+            match problem {
                 Some(problem) => problem,
                 None => std::future::pending().await,
-            },
-            None => std::future::pending().await,
+            }
         }
     }
 
