@@ -19,7 +19,9 @@ const MAX_DEPTH: usize = 20;
 pub(crate) struct Metadata {
     pub(crate) api_version: String,
     pub(crate) name: String,
+    #[serde(deserialize_with = "loose_text")]
     pub(crate) version: String,
+    #[serde(deserialize_with = "loose_text")]
     pub(crate) kube_version: String,
     pub(crate) description: String,
     #[serde(rename = "type")]
@@ -33,6 +35,7 @@ pub(crate) struct Metadata {
     #[serde(deserialize_with = "loose_text")]
     pub(crate) app_version: String,
     pub(crate) deprecated: bool,
+    #[serde(deserialize_with = "loose_texts")]
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) condition: String,
     pub(crate) tags: String,
@@ -69,6 +72,17 @@ fn loose_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result:
         serde_json::Value::Null => String::new(),
         other => other.to_string(),
     })
+}
+
+fn loose_texts<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<BTreeMap<String, String>, D::Error> {
+    let map = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
+    let text = |value: serde_json::Value| match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Ok(map.into_iter().map(|(key, value)| (key, text(value))).collect())
 }
 
 /// A chart.

@@ -9,7 +9,37 @@ use crate::{Result, problems, values};
 
 /// Renames and removes the charts in a chart as its dependencies say.
 pub(crate) fn choose(chart: &mut Chart, users: &Map) -> Result<()> {
-    choose_below(chart, users, "")
+    choose_below(chart, users, "")?;
+    import(chart);
+    Ok(())
+}
+
+/// Gives charts the values that they import from the charts in them, under their own.
+fn import(chart: &mut Chart) {
+    chart.charts.iter_mut().for_each(import);
+    if chart.metadata.dependencies.is_empty() {
+        return;
+    }
+    let merged = values::defaults(chart);
+    let imported = Map::new(Default::default());
+    for dependency in &chart.metadata.dependencies {
+        for wanted in &dependency.import_values {
+            let name = |field: &str| wanted[field].as_str().unwrap_or_default();
+            let (from, to) = match wanted.as_str() {
+                Some(key) => (format!("exports.{key}"), "."),
+                None => (name("child").to_owned(), name("parent")),
+            };
+            let Some(Value::Map(table)) = find(&merged, &format!("{}.{from}", dependency.name)) else { continue };
+            let parts = to.split('.').filter(|part| !part.is_empty()).rev();
+            let table = parts.fold(Value::Map(values::copy_map(&table)), |value, key| Value::map([(key, value)]));
+            if let Value::Map(table) = table {
+                values::coalesce_tables(&imported, &table, true);
+            }
+        }
+    }
+    let merged = values::copy_map(&merged);
+    values::coalesce_tables(&merged, &imported, true);
+    chart.values = Value::Map(merged);
 }
 
 fn choose_below(chart: &mut Chart, users: &Map, path: &str) -> Result<()> {
@@ -42,9 +72,6 @@ fn apply_aliases(chart: &mut Chart) -> Result<()> {
     let listed = |inner: &Chart| chart.metadata.dependencies.iter().any(|dependency| fits(dependency, inner));
     let mut charts: Vec<Chart> = chart.charts.iter().filter(|inner| !listed(inner)).cloned().collect();
     for dependency in &chart.metadata.dependencies {
-        if !dependency.import_values.is_empty() {
-            return Err(not_supported("import-values", dependency));
-        }
         let Some(found) = chart.charts.iter().find(|inner| fits(dependency, inner)) else {
             return Err(missing(dependency));
         };
@@ -78,11 +105,6 @@ fn missing(dependency: &Dependency) -> Problem {
     let Dependency { name, version, .. } = dependency;
     problems::chart(format!("The chart needs `{name}` in version `{version}`, but it is not under charts/."))
         .try_this("Run `helm dependency update`, unpack what it fetched, and commit the charts/ folder.")
-}
-
-fn not_supported(field: &str, dependency: &Dependency) -> Problem {
-    problems::chart(format!("`{field}` of the dependency `{}` is not supported.", dependency.name))
-        .try_this("Give the values to the subchart under its name instead.")
 }
 
 /// Conditions decide before tags; without either, a dependency is on.

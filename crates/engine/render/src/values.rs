@@ -93,12 +93,20 @@ fn remove(map: &Map, key: &str) {
 /// The values of a chart and of all charts in it, users' values over defaults.
 pub(crate) fn coalesce(chart: &Chart, users: &Map) -> Map {
     let values = copy_map(users);
-    coalesce_chart(chart, &values);
+    coalesce_chart(chart, &values, false);
     values
 }
 
-fn coalesce_chart(chart: &Chart, values: &Map) {
-    coalesce_defaults(chart, values);
+/// The defaults of a chart and of all charts in it, with their nulls.
+pub(crate) fn defaults(chart: &Chart) -> Map {
+    let values = Map::new(Entries::new());
+    coalesce_chart(chart, &values, true);
+    values
+}
+
+/// With `keep_nulls`, nothing is taken away: the result will be coalesced again.
+fn coalesce_chart(chart: &Chart, values: &Map, keep_nulls: bool) {
+    coalesce_defaults(chart, values, keep_nulls);
     for inner in &chart.charts {
         let name = &inner.metadata.name;
         if values.get(name).is_none() {
@@ -107,25 +115,26 @@ fn coalesce_chart(chart: &Chart, values: &Map) {
         // Something that is no mapping in a subchart's place: Helm refuses, later, in its own words.
         let Some(Value::Map(own)) = values.get(name) else { continue };
         coalesce_globals(&own, values);
-        coalesce_chart(inner, &own);
+        coalesce_chart(inner, &own, keep_nulls);
     }
 }
 
-fn coalesce_defaults(chart: &Chart, values: &Map) {
+fn coalesce_defaults(chart: &Chart, values: &Map, keep_nulls: bool) {
     let Value::Map(defaults) = copy(&chart.values) else { return };
     for (key, default) in pairs(&defaults) {
         match (values.get(&key), &default) {
-            (Some(Value::Nil), _) => remove(values, &key),
+            (Some(Value::Nil), _) if !keep_nulls => remove(values, &key),
             (Some(Value::Map(own)), Value::Map(default)) => {
-                let is_chart = chart.charts.iter().any(|inner| *inner.metadata.name == *key);
-                if !is_chart {
+                let keep_nulls = keep_nulls || chart.charts.iter().any(|inner| *inner.metadata.name == *key);
+                if !keep_nulls {
                     clean(default);
                 }
-                coalesce_tables(&own, default, is_chart);
+                coalesce_tables(&own, default, keep_nulls);
             }
-            (Some(_), _) | (None, Value::Nil) => {}
+            (Some(_), _) => {}
+            (None, Value::Nil) if !keep_nulls => {}
             (None, default) => {
-                if let Value::Map(default) = default {
+                if let (Value::Map(default), false) = (default, keep_nulls) {
                     clean(default);
                 }
                 values.set(&key, default.clone());
@@ -135,7 +144,7 @@ fn coalesce_defaults(chart: &Chart, values: &Map) {
 }
 
 /// Puts defaults under values. Unless `keep_nulls`, a null over a default takes it away.
-fn coalesce_tables(values: &Map, defaults: &Map, keep_nulls: bool) {
+pub(crate) fn coalesce_tables(values: &Map, defaults: &Map, keep_nulls: bool) {
     for (key, default) in pairs(defaults) {
         match (values.get(&key), &default) {
             (Some(Value::Nil), default) if !keep_nulls && !default.is_nil() => remove(values, &key),

@@ -75,7 +75,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { depth: 1000, steps: 20_000_000, bytes: 512 << 20 }
+        Limits { depth: 1000, steps: 5_000_000, bytes: 256 << 20 }
     }
 }
 
