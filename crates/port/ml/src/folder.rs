@@ -1,7 +1,7 @@
 //! Photos in folders, `<split>/<class>/*.jpg`, as a feature set.
 //!
 //! Splits are `train`, `validation` and `test` (also `training`, `val`, `evaluation`). Without `test`, the folder
-//! `validation` is the test split; without a validation split, 15% of the training photos of each class become one, chosen by
+//! `validation` is the test split; without a validation split, 10% of the training photos of each class become one, chosen by
 //! seed and content. A photo whose content is also in a later split is left out of the earlier one. Computed features
 //! are kept in a cache folder, one file for each content, so a second run reads photos only to name them.
 
@@ -18,7 +18,7 @@ use crate::photo::{Photo, PhotoError, PhotoLimits};
 use crate::view::View;
 
 /// Share of the training photos that become the validation split where there is none.
-const VALIDATION_SHARE: f64 = 0.15;
+const VALIDATION_SHARE: f64 = 0.1;
 const MAX_PHOTOS: usize = 500_000;
 
 /// Why a folder of photos cannot be used.
@@ -75,6 +75,10 @@ pub enum FolderError {
 /// What to read and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FolderOptions {
+    /// Name of the data; the folder's name without it.
+    pub name: Option<String>,
+    /// Whom to cite, kept with the features.
+    pub citation: String,
     /// Where features of earlier runs are kept; nothing is kept without it.
     pub cache: Option<PathBuf>,
     /// Decides which photos become the validation split.
@@ -87,7 +91,7 @@ pub struct FolderOptions {
 
 impl Default for FolderOptions {
     fn default() -> Self {
-        FolderOptions { cache: None, seed: 11, mirror: true, limits: PhotoLimits::default() }
+        FolderOptions { name: None, citation: String::new(), cache: None, seed: 11, mirror: true, limits: PhotoLimits::default() }
     }
 }
 
@@ -121,8 +125,9 @@ pub fn read_folder(
         builder.push(done as u32, photo.label, photo.split, &rows);
     }
     progress(photos.len(), photos.len());
-    let name = folder.file_name().map_or_else(|| "photos".into(), |name| name.to_string_lossy().into_owned());
-    Ok(builder.finish(&name, "", content_digest(&photos))?)
+    let own_name = folder.file_name().map_or_else(|| "photos".into(), |name| name.to_string_lossy());
+    let name = options.name.as_deref().unwrap_or(&own_name);
+    Ok(builder.finish(name, &options.citation, content_digest(&photos))?)
 }
 
 /// All photos, in an order that depends on their content alone.
