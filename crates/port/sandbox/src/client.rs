@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::Error;
 use crate::helper::ARGUMENT;
@@ -30,6 +30,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Requests that wait for the helper's socket.
 const QUEUE: usize = 64;
+/// The variable that names a hosts file to plain processes.
+const HOSTS: &str = "GALLEY_HOSTS";
 const BACKLOG: u32 = 1024;
 const LAST_POD: u16 = 65_000;
 
@@ -44,6 +46,8 @@ struct Inner {
     mode: Mode,
     requests: mpsc::Sender<Outgoing>,
     shared: Arc<Mutex<Shared>>,
+    /// Becomes true when the helper has ended.
+    gone: watch::Receiver<bool>,
 }
 
 struct Outgoing {
@@ -142,14 +146,32 @@ impl Sandbox {
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         thread("sandbox-writer").spawn(move || write_requests(&writer_end, queue)).map_err(failed)?;
         let reader_shared = Arc::clone(&shared);
-        thread("sandbox-reader").spawn(move || read_events(&ours, &reader_shared, child)).map_err(failed)?;
-        let inner = Inner { config, mode, requests, shared };
+        let (ended, gone) = watch::channel(false);
+        thread("sandbox-reader")
+            .spawn(move || {
+                read_events(&ours, &reader_shared, child);
+                ended.send_replace(true);
+            })
+            .map_err(failed)?;
+        let inner = Inner { config, mode, requests, shared, gone };
         Ok((Sandbox { inner: Arc::new(inner) }, Report { mode, notices }))
     }
 
     /// The mode in force.
     pub fn mode(&self) -> Mode {
         self.inner.mode
+    }
+
+    /// Whether the helper has ended, and every container with it.
+    pub fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
+    /// Waits until the helper has ended; that happens before the last handle is dropped only if something killed it.
+    pub async fn ended(&self) {
+        let mut gone = self.inner.gone.clone();
+        // An error means that the reader thread is gone, and the helper with it.
+        let _ = gone.wait_for(|gone| *gone).await;
     }
 
     /// The addresses of pods and services.
@@ -232,10 +254,10 @@ impl Sandbox {
             pod.files.iter().filter(|file| !spec.mounts.iter().any(|mount| mount.target == file.target));
         let own: Vec<Mount> = own.cloned().collect();
         spec.mounts.splice(0..0, own);
-        if self.mode() == Mode::Plain {
+        if self.mode() == Mode::Plain && !spec.env.iter().any(|(name, _)| name == HOSTS) {
             // The machine's own files of these names are what a plain process sees; linking ours would help nobody.
             let hosts = pod.files.first().map(|file| file.source.display().to_string());
-            spec.env.extend(hosts.map(|hosts| ("GALLEY_HOSTS".to_owned(), hosts)));
+            spec.env.extend(hosts.map(|hosts| (HOSTS.to_owned(), hosts)));
         }
         let sink = Sink::open(&spec.log, spec.log_limit, Arc::clone(&self.inner.config.clock)).await;
         let sink = sink.map_err(|source| file_error("open the log", &spec.log, source))?;
@@ -303,6 +325,15 @@ impl Sandbox {
     /// [`Error::Gone`].
     pub async fn remove_container(&self, container: &str, dir: &Path) -> Result<(), Error> {
         self.done(Op::Remove { container: container.to_owned() }, Vec::new()).await?;
+        Self::delete_folder(dir).await
+    }
+
+    /// Deletes a folder of a container or pod, also folders in it that their owner may not enter (overlayfs leaves
+    /// such). It need not exist.
+    ///
+    /// # Errors
+    /// [`Error::File`] if something cannot be deleted.
+    pub async fn delete_folder(dir: &Path) -> Result<(), Error> {
         remove_tree(dir.to_owned()).await
     }
 
@@ -352,6 +383,11 @@ impl Sandbox {
             id
         };
         let body = serde_json::to_vec(&Request { id, op }).map_err(|_| Error::Gone)?;
+        if body.len() > wire::MAX_FRAME {
+            self.lock().replies.remove(&id);
+            let message = "command, environment and mounts together are too large".to_owned();
+            return Err(Error::Step { step: "start".to_owned(), message, errno: libc::E2BIG });
+        }
         self.inner.requests.send(Outgoing { body, fds }).await.map_err(|_| Error::Gone)?;
         receiver.await.map_err(|_| Error::Gone)
     }
@@ -521,7 +557,6 @@ fn file_error(action: &'static str, path: &Path, source: io::Error) -> Error {
     Error::File { action, path: path.to_owned(), source }
 }
 
-/// Deletes a folder, also folders in it that their owner may not enter (overlayfs leaves such).
 async fn remove_tree(path: PathBuf) -> Result<(), Error> {
     let shown = path.clone();
     let removed = tokio::task::spawn_blocking(move || {

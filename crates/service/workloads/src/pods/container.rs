@@ -17,6 +17,7 @@ use super::volumes::Volumes;
 use crate::events::Events;
 use crate::images::{PreparedImage, PullPolicy};
 use crate::logs::{Live, pod_folder};
+use crate::network::hosts_file;
 use crate::objects::{Context, name_of, namespace_of, uid_of};
 
 /// A container that has run so long starts again without a pause.
@@ -126,7 +127,7 @@ impl Task {
         {
             return None;
         }
-        let mut again = matches!(record.doing, Doing::Ended(_)) || record.interrupted;
+        let mut again = matches!(record.doing, Doing::Ended(_)) || record.last.is_some();
         let mut pause = Duration::ZERO;
         let mut leftover: Option<Leftover> = None;
         loop {
@@ -240,6 +241,10 @@ impl Task {
         };
         let exit = self.supervise(running, &target).await;
         self.shared.live.end(&log);
+        if self.shared.cx.sandbox.is_gone() {
+            // It was not the container that ended; it will be started again when there is a sandbox.
+            return None;
+        }
         let state = self.terminated(&id, exit, started).await;
         Some(Ended { state, id: Some(id) })
     }
@@ -424,6 +429,7 @@ impl Task {
         let mut env = source.environment(&self.container, &image.env).await?;
         if let Some(path) = &shared.volumes.kubeconfig {
             env.push(("KUBECONFIG".to_owned(), path.display().to_string()));
+            env.push(("GALLEY_HOSTS".to_owned(), hosts_file(&shared.cx).display().to_string()));
         }
         let id = self.id();
         let log = self.log_path();
