@@ -1,13 +1,12 @@
 //! Galley's end of the sandbox: requests to the helper, and the containers' outputs.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::Error;
+use crate::files::{create_dir, file_error, remove_tree, write_pod_files};
 use crate::helper::ARGUMENT;
 use crate::log::{self, Sink};
 use crate::network::Network;
@@ -140,7 +140,7 @@ impl Sandbox {
             return Err(reaped(child, Error::Refused { reason: failure.message }));
         }
         notices.extend(standing_notices(mode));
-        let shared = Arc::new(Mutex::new(Shared { last_address: 1, ..Shared::default() }));
+        let shared = Arc::new(Mutex::new(Shared { last_address: first_address(mode), ..Shared::default() }));
         let (requests, queue) = mpsc::channel(QUEUE);
         let writer_end = ours.try_clone().map_err(failed)?;
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -443,6 +443,14 @@ impl Running {
     }
 }
 
+/// Where giving out addresses begins: plain processes share loopback addresses with those of any other Galley here.
+fn first_address(mode: Mode) -> u16 {
+    match mode {
+        Mode::Plain => u16::try_from(std::process::id().wrapping_mul(251) % u32::from(LAST_POD)).unwrap_or(1),
+        _ => 1,
+    }
+}
+
 fn standing_notices(mode: Mode) -> Vec<String> {
     let mut notices = vec!["Limits on memory and processor time are not enforced.".to_owned()];
     match mode {
@@ -523,62 +531,4 @@ async fn collect(readers: [OwnedFd; 2]) -> Vec<u8> {
         }
     }
     text
-}
-
-fn write_pod_files(spec: &PodSandboxSpec, ip: Ipv4Addr, network: Network) -> Result<Vec<Mount>, Error> {
-    let dir = spec.dir.join("etc");
-    create_dir(&dir)?;
-    let mut hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost\n{ip}\t{}", spec.hostname);
-    for alias in &spec.aliases {
-        let _ = write!(hosts, "\t{alias}");
-    }
-    hosts.push('\n');
-    for (address, name) in &spec.hosts {
-        let _ = writeln!(hosts, "{address}\t{name}");
-    }
-    let resolv =
-        format!("nameserver {}\nsearch {}\noptions ndots:5\n", network.service(10), spec.search.join(" "));
-    let files = [("hosts", hosts), ("resolv.conf", resolv), ("hostname", format!("{}\n", spec.hostname))];
-    files
-        .into_iter()
-        .map(|(name, text)| {
-            let source = dir.join(name);
-            std::fs::write(&source, text).map_err(|error| file_error("write", &source, error))?;
-            Ok(Mount { source, target: format!("/etc/{name}"), read_only: false })
-        })
-        .collect()
-}
-
-fn create_dir(path: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(path).map_err(|source| file_error("make the folder", path, source))
-}
-
-fn file_error(action: &'static str, path: &Path, source: io::Error) -> Error {
-    Error::File { action, path: path.to_owned(), source }
-}
-
-async fn remove_tree(path: PathBuf) -> Result<(), Error> {
-    let shown = path.clone();
-    let removed = tokio::task::spawn_blocking(move || {
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open_folders(&path)?,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => return Ok(()),
-        }
-        std::fs::remove_dir_all(&path)
-    });
-    let result = removed.await.map_err(io::Error::other).and_then(|result| result);
-    result.map_err(|source| file_error("delete", &shown, source))
-}
-
-fn open_folders(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_folders(&entry.path())?;
-        }
-    }
-    Ok(())
 }

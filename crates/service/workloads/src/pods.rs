@@ -8,6 +8,7 @@ mod collect;
 mod container;
 mod env;
 mod probe;
+mod rules;
 mod runner;
 mod status;
 mod volumes;

@@ -306,10 +306,7 @@ struct Program<'a> {
 
 fn execute(ends: &mut Ends, program: &Program<'_>, abilities: Abilities) -> Result<Infallible, Failure> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let ids = match identity::resolve(program.user, &read("/etc/passwd"), &read("/etc/group")) {
-        Ok(ids) => ids,
-        Err(failure) => return Err(failure),
-    };
+    let ids = identity::resolve(program.user, &read("/etc/passwd"), &read("/etc/group"))?;
     let working_dir = if program.working_dir.is_empty() { "/" } else { program.working_dir };
     if !Path::new(working_dir).is_dir() {
         fs::create_dir_all(working_dir).step("make the working directory")?;

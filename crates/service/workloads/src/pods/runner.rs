@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{self, Board, Doing, Role};
 use super::collect;
-use super::container::{Leftover, Restart, Shared, Task, Termination, grace};
+use super::container::{Leftover, Shared, Task, Termination};
 use super::env::{Source, hostname};
+use super::rules::{Restart, grace};
 use super::volumes::{self, VolumeError, Volumes};
 use crate::events::Events;
 use crate::logs::Live;
