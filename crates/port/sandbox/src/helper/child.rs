@@ -78,7 +78,10 @@ pub(crate) fn contain(
     pod.enter()?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step("make mounts private")?;
-    let root = rootfs::mount_root(&spec.dir, &spec.layers, abilities.overlay)?;
+    let (root, notice) = rootfs::mount_root(&spec.dir, &spec.layers, abilities.overlay)?;
+    if let Some(notice) = notice {
+        ends.say(&Said::Notice(notice), &[]);
+    }
     let parts = Parts::open(&spec.mounts, abilities)?;
     rootfs::change_root(&root)?;
     parts.mount(spec.read_only_root)?;
