@@ -1,22 +1,22 @@
 //! Galley's end of the sandbox: requests to the helper, and the containers' outputs.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::Error;
+use crate::files::{create_dir, file_error, remove_tree, write_pod_files};
 use crate::helper::ARGUMENT;
 use crate::log::{self, Sink};
 use crate::network::Network;
@@ -30,6 +30,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Requests that wait for the helper's socket.
 const QUEUE: usize = 64;
+/// The variable that names a hosts file to plain processes.
+const HOSTS: &str = "GALLEY_HOSTS";
 const BACKLOG: u32 = 1024;
 const LAST_POD: u16 = 65_000;
 
@@ -44,6 +46,8 @@ struct Inner {
     mode: Mode,
     requests: mpsc::Sender<Outgoing>,
     shared: Arc<Mutex<Shared>>,
+    /// Becomes true when the helper has ended.
+    gone: watch::Receiver<bool>,
 }
 
 struct Outgoing {
@@ -136,20 +140,38 @@ impl Sandbox {
             return Err(reaped(child, Error::Refused { reason: failure.message }));
         }
         notices.extend(standing_notices(mode));
-        let shared = Arc::new(Mutex::new(Shared { last_address: 1, ..Shared::default() }));
+        let shared = Arc::new(Mutex::new(Shared { last_address: first_address(mode), ..Shared::default() }));
         let (requests, queue) = mpsc::channel(QUEUE);
         let writer_end = ours.try_clone().map_err(failed)?;
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         thread("sandbox-writer").spawn(move || write_requests(&writer_end, queue)).map_err(failed)?;
         let reader_shared = Arc::clone(&shared);
-        thread("sandbox-reader").spawn(move || read_events(&ours, &reader_shared, child)).map_err(failed)?;
-        let inner = Inner { config, mode, requests, shared };
+        let (ended, gone) = watch::channel(false);
+        thread("sandbox-reader")
+            .spawn(move || {
+                read_events(&ours, &reader_shared, child);
+                ended.send_replace(true);
+            })
+            .map_err(failed)?;
+        let inner = Inner { config, mode, requests, shared, gone };
         Ok((Sandbox { inner: Arc::new(inner) }, Report { mode, notices }))
     }
 
     /// The mode in force.
     pub fn mode(&self) -> Mode {
         self.inner.mode
+    }
+
+    /// Whether the helper has ended, and every container with it.
+    pub fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
+    /// Waits until the helper has ended; that happens before the last handle is dropped only if something killed it.
+    pub async fn ended(&self) {
+        let mut gone = self.inner.gone.clone();
+        // An error means that the reader thread is gone, and the helper with it.
+        let _ = gone.wait_for(|gone| *gone).await;
     }
 
     /// The addresses of pods and services.
@@ -232,10 +254,10 @@ impl Sandbox {
             pod.files.iter().filter(|file| !spec.mounts.iter().any(|mount| mount.target == file.target));
         let own: Vec<Mount> = own.cloned().collect();
         spec.mounts.splice(0..0, own);
-        if self.mode() == Mode::Plain {
+        if self.mode() == Mode::Plain && !spec.env.iter().any(|(name, _)| name == HOSTS) {
             // The machine's own files of these names are what a plain process sees; linking ours would help nobody.
             let hosts = pod.files.first().map(|file| file.source.display().to_string());
-            spec.env.extend(hosts.map(|hosts| ("GALLEY_HOSTS".to_owned(), hosts)));
+            spec.env.extend(hosts.map(|hosts| (HOSTS.to_owned(), hosts)));
         }
         let sink = Sink::open(&spec.log, spec.log_limit, Arc::clone(&self.inner.config.clock)).await;
         let sink = sink.map_err(|source| file_error("open the log", &spec.log, source))?;
@@ -303,6 +325,15 @@ impl Sandbox {
     /// [`Error::Gone`].
     pub async fn remove_container(&self, container: &str, dir: &Path) -> Result<(), Error> {
         self.done(Op::Remove { container: container.to_owned() }, Vec::new()).await?;
+        Self::delete_folder(dir).await
+    }
+
+    /// Deletes a folder of a container or pod, also folders in it that their owner may not enter (overlayfs leaves
+    /// such). It need not exist.
+    ///
+    /// # Errors
+    /// [`Error::File`] if something cannot be deleted.
+    pub async fn delete_folder(dir: &Path) -> Result<(), Error> {
         remove_tree(dir.to_owned()).await
     }
 
@@ -352,6 +383,11 @@ impl Sandbox {
             id
         };
         let body = serde_json::to_vec(&Request { id, op }).map_err(|_| Error::Gone)?;
+        if body.len() > wire::MAX_FRAME {
+            self.lock().replies.remove(&id);
+            let message = "command, environment and mounts together are too large".to_owned();
+            return Err(Error::Step { step: "start".to_owned(), message, errno: libc::E2BIG });
+        }
         self.inner.requests.send(Outgoing { body, fds }).await.map_err(|_| Error::Gone)?;
         receiver.await.map_err(|_| Error::Gone)
     }
@@ -404,6 +440,14 @@ impl Running {
             ),
             Output::Log(_) => (exit, Vec::new()),
         }
+    }
+}
+
+/// Where giving out addresses begins: plain processes share loopback addresses with those of any other Galley here.
+fn first_address(mode: Mode) -> u16 {
+    match mode {
+        Mode::Plain => u16::try_from(std::process::id().wrapping_mul(251) % u32::from(LAST_POD)).unwrap_or(1),
+        _ => 1,
     }
 }
 
@@ -487,63 +531,4 @@ async fn collect(readers: [OwnedFd; 2]) -> Vec<u8> {
         }
     }
     text
-}
-
-fn write_pod_files(spec: &PodSandboxSpec, ip: Ipv4Addr, network: Network) -> Result<Vec<Mount>, Error> {
-    let dir = spec.dir.join("etc");
-    create_dir(&dir)?;
-    let mut hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost\n{ip}\t{}", spec.hostname);
-    for alias in &spec.aliases {
-        let _ = write!(hosts, "\t{alias}");
-    }
-    hosts.push('\n');
-    for (address, name) in &spec.hosts {
-        let _ = writeln!(hosts, "{address}\t{name}");
-    }
-    let resolv =
-        format!("nameserver {}\nsearch {}\noptions ndots:5\n", network.service(10), spec.search.join(" "));
-    let files = [("hosts", hosts), ("resolv.conf", resolv), ("hostname", format!("{}\n", spec.hostname))];
-    files
-        .into_iter()
-        .map(|(name, text)| {
-            let source = dir.join(name);
-            std::fs::write(&source, text).map_err(|error| file_error("write", &source, error))?;
-            Ok(Mount { source, target: format!("/etc/{name}"), read_only: false })
-        })
-        .collect()
-}
-
-fn create_dir(path: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(path).map_err(|source| file_error("make the folder", path, source))
-}
-
-fn file_error(action: &'static str, path: &Path, source: io::Error) -> Error {
-    Error::File { action, path: path.to_owned(), source }
-}
-
-/// Deletes a folder, also folders in it that their owner may not enter (overlayfs leaves such).
-async fn remove_tree(path: PathBuf) -> Result<(), Error> {
-    let shown = path.clone();
-    let removed = tokio::task::spawn_blocking(move || {
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open_folders(&path)?,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => return Ok(()),
-        }
-        std::fs::remove_dir_all(&path)
-    });
-    let result = removed.await.map_err(io::Error::other).and_then(|result| result);
-    result.map_err(|source| file_error("delete", &shown, source))
-}
-
-fn open_folders(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))?;
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_folders(&entry.path())?;
-        }
-    }
-    Ok(())
 }

@@ -18,6 +18,7 @@
 
 mod client;
 mod error;
+mod files;
 mod log;
 mod network;
 mod proto;

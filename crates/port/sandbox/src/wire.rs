@@ -11,7 +11,7 @@ use rustix::net::{
 };
 
 /// No honest frame is larger; a larger one means that the peers have lost each other.
-const MAX_FRAME: usize = 16 << 20;
+pub(crate) const MAX_FRAME: usize = 16 << 20;
 /// The most descriptors that one frame carries.
 const MAX_FDS: usize = 4;
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use galley_sandbox::{LogLine, parse_line};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
@@ -36,6 +36,8 @@ pub struct LogOptions {
     pub previous: bool,
     /// Only lines since then.
     pub since: Option<jiff::Timestamp>,
+    /// At most so many bytes.
+    pub limit_bytes: Option<u64>,
 }
 
 /// Why a log cannot be read.
@@ -124,7 +126,8 @@ impl Logs {
             )));
         };
         let path = folder.join(format!("{number}.log"));
-        Ok(read(path, self.live.clone(), options))
+        let limit = options.limit_bytes;
+        Ok(limited(read(path, self.live.clone(), options), limit))
     }
 }
 
@@ -196,6 +199,25 @@ fn read(path: PathBuf, live: Live, options: LogOptions) -> impl Stream<Item = st
             }
         }
     }
+}
+
+/// Cuts a stream of bytes.
+fn limited(
+    lines: impl Stream<Item = std::io::Result<Bytes>> + Send,
+    limit: Option<u64>,
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+    let mut left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    lines
+        .map(move |line| {
+            line.map(|mut line| {
+                line.truncate(left);
+                left -= line.len();
+                line
+            })
+        })
+        .take_while(|line| {
+            std::future::ready(line.as_ref().is_ok_and(|line| !line.is_empty()) || line.is_err())
+        })
 }
 
 /// Whether the file has been moved aside and a new one begun.

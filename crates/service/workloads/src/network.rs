@@ -10,12 +10,13 @@ mod hostports;
 mod names;
 mod proxy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use galley_sandbox::Sandbox;
+use galley_sandbox::{Mode, Sandbox};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tokio::net::TcpStream;
@@ -23,7 +24,7 @@ use tokio::net::TcpStream;
 use self::names::Names;
 use self::proxy::{Backends, Proxy};
 use crate::error::Error;
-use crate::objects::{Context, list, name_of, namespace_of};
+use crate::objects::{Context, list, name_of, namespace_of, uid_of};
 
 /// The label that ties a slice to its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -51,13 +52,15 @@ pub(crate) struct Network {
     proxy: tokio::sync::Mutex<Proxy>,
     /// How many connections of the proxy each pod address serves now, and whether it is among the endpoints.
     load: proxy::Load,
+    /// Addresses of pods that run now, by uid. A stored status may name an address of the time before a restart.
+    running: Mutex<HashMap<String, Ipv4Addr>>,
 }
 
 impl Network {
     pub(crate) fn new(cx: Arc<Context>) -> Self {
         let load = proxy::Load::default();
         let proxy = tokio::sync::Mutex::new(Proxy::new(cx.sandbox.clone(), load.clone()));
-        Network { cx, names: Mutex::default(), proxy, load }
+        Network { cx, names: Mutex::default(), proxy, load, running: Mutex::default() }
     }
 
     /// The names as of the last reconciliation.
@@ -67,6 +70,28 @@ impl Network {
 
     pub(crate) fn context(&self) -> &Context {
         &self.cx
+    }
+
+    /// Tells that a pod runs at an address.
+    pub(crate) fn announce(&self, uid: &str, address: Ipv4Addr) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), address);
+    }
+
+    /// Tells that a pod runs no more.
+    pub(crate) fn withdraw(&self, uid: &str) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// Forgets addresses in statuses that are not of pods that run now.
+    fn without_stale_addresses(&self, mut pods: Vec<Pod>) -> Vec<Pod> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for pod in &mut pods {
+            let address = running.get(uid_of(&pod.metadata)).map(Ipv4Addr::to_string);
+            if let Some(status) = pod.status.as_mut().filter(|status| status.pod_ip != address) {
+                status.pod_ip = None;
+            }
+        }
+        pods
     }
 
     /// Waits until the proxy has no connection to a pod any more; it must have left the endpoints.
@@ -84,11 +109,14 @@ impl Network {
         let cx = &*self.cx;
         addresses::ensure_kubernetes(cx).await?;
         let mut services = list::<Service>(&cx.client).await?;
-        let pods = list::<Pod>(&cx.client).await?;
+        let pods = self.without_stale_addresses(list::<Pod>(&cx.client).await?);
         addresses::allocate(cx, &mut services).await?;
         let slices = list::<EndpointSlice>(&cx.client).await?;
         let slices = endpoints::reconcile(cx, &services, &pods, slices).await?;
         let names = names::collect(cx, &services, &slices, &pods);
+        if cx.sandbox.mode() == Mode::Plain {
+            write_hosts(&hosts_file(cx), &names)?;
+        }
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
         let mut proxy = self.proxy.lock().await;
         let refused = proxy.serve(wanted(&services, &slices)).await;
@@ -101,6 +129,21 @@ impl Network {
     pub(crate) async fn close(&self) {
         self.proxy.lock().await.close().await;
     }
+}
+
+/// For plain processes, which cannot be given a resolver: the names of all Services as a hosts file.
+pub(crate) fn hosts_file(cx: &Context) -> PathBuf {
+    cx.config.state_dir.join("hosts")
+}
+
+fn write_hosts(path: &Path, names: &Names) -> Result<(), Error> {
+    let text = format!("127.0.0.1\tlocalhost\n{}", names.hosts());
+    if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    let fresh = path.with_extension("new");
+    let written = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path));
+    written.map_err(|source| Error::File { action: "write", path: path.to_owned(), source })
 }
 
 /// The listeners that Services ask for, with the backends of each.

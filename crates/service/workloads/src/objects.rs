@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use galley_sandbox::Sandbox;
 use galley_units::Clock;
@@ -19,6 +20,9 @@ use crate::images::{Credentials, Images};
 
 /// The name under which this room writes fields.
 pub(crate) const MANAGER: &str = "galley-workloads";
+
+/// Pauses before a write that met another one is sent again, in milliseconds.
+pub(crate) const RETRIES: [u64; 7] = [5, 10, 20, 40, 80, 160, 320];
 
 /// What every part of the room works with.
 pub(crate) struct Context {
@@ -50,13 +54,23 @@ where
     Ok(listed.attempt(|| format!("list {}", K::plural(&())))?.items)
 }
 
-/// Applies a merge patch to an object.
+/// Applies a merge patch to an object. One without a version has no conflict with anybody, so it is sent again when
+/// another write has come between.
 pub(crate) async fn merge<K>(api: &Api<K>, name: &str, patch: serde_json::Value) -> Result<K, Error>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let patched = api.patch(name, &PatchParams::apply(MANAGER), &Patch::Merge(patch)).await;
-    patched.attempt(|| format!("change the {} `{name}`", K::kind(&())))
+    let (params, patch) = (PatchParams::apply(MANAGER), Patch::Merge(patch));
+    let mut pauses = RETRIES.iter();
+    loop {
+        match api.patch(name, &params, &patch).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => match pauses.next() {
+                Some(pause) => tokio::time::sleep(Duration::from_millis(*pause)).await,
+                None => return Err(kube::Error::Api(status)).attempt(|| format!("change `{name}`")),
+            },
+            other => return other.attempt(|| format!("change the {} `{name}`", K::kind(&()))),
+        }
+    }
 }
 
 pub(crate) fn name_of(meta: &ObjectMeta) -> &str {

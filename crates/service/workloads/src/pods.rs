@@ -8,6 +8,7 @@ mod collect;
 mod container;
 mod env;
 mod probe;
+mod rules;
 mod runner;
 mod status;
 mod volumes;
@@ -167,8 +168,8 @@ impl Pods {
     async fn forget(&self, pod: &Pod) {
         let (namespace, name) = (namespace_of(&pod.metadata), name_of(&pod.metadata));
         let logs = pod_folder(&self.cx.config.state_dir.join("logs"), namespace, name, uid_of(&pod.metadata));
-        let _ = tokio::fs::remove_dir_all(logs).await;
-        let _ = tokio::fs::remove_dir_all(folder(&self.cx, pod)).await;
+        delete(&logs).await;
+        delete(&folder(&self.cx, pod)).await;
     }
 
     /// Deletes what pods have left that were deleted while nobody looked.
@@ -186,7 +187,7 @@ impl Pods {
         let mut paths = left("pods", |name| name);
         paths.extend(left("logs", |name| name.rsplit('_').next().unwrap_or_default()));
         for path in paths {
-            let _ = tokio::fs::remove_dir_all(path).await;
+            delete(&path).await;
         }
     }
 }
@@ -194,6 +195,13 @@ impl Pods {
 /// The folder of a pod: volumes and what its containers write.
 pub(crate) fn folder(cx: &Context, pod: &Pod) -> PathBuf {
     cx.config.state_dir.join("pods").join(uid_of(&pod.metadata))
+}
+
+/// Deletes a folder; what cannot be deleted now is tried again when Galley starts next time.
+pub(crate) async fn delete(path: &std::path::Path) {
+    if let Err(error) = galley_sandbox::Sandbox::delete_folder(path).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "could not delete a folder");
+    }
 }
 
 async fn bind(cx: &Context, pod: &Pod) -> Result<(), Error> {

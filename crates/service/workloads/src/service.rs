@@ -131,6 +131,15 @@ impl Service {
             let (network, stop, cx) = (Arc::clone(&network), stop.clone(), Arc::clone(&cx));
             tasks.spawn("pods".to_owned(), async move { pods::run(cx, network, live, stop).await });
         }
+        {
+            let (sandbox, stop) = (cx.sandbox.clone(), stop.clone());
+            tasks.spawn("sandbox".to_owned(), async move {
+                tokio::select! {
+                    () = sandbox.ended() => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
         let result = tasks.join(&stop).await;
         network.close().await;
         result

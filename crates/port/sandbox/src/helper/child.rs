@@ -78,7 +78,10 @@ pub(crate) fn contain(
     pod.enter()?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step("make mounts private")?;
-    let root = rootfs::mount_root(&spec.dir, &spec.layers, abilities.overlay)?;
+    let (root, notice) = rootfs::mount_root(&spec.dir, &spec.layers, abilities.overlay)?;
+    if let Some(notice) = notice {
+        ends.say(&Said::Notice(notice), &[]);
+    }
     let parts = Parts::open(&spec.mounts, abilities)?;
     rootfs::change_root(&root)?;
     parts.mount(spec.read_only_root)?;
@@ -306,10 +309,7 @@ struct Program<'a> {
 
 fn execute(ends: &mut Ends, program: &Program<'_>, abilities: Abilities) -> Result<Infallible, Failure> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let ids = match identity::resolve(program.user, &read("/etc/passwd"), &read("/etc/group")) {
-        Ok(ids) => ids,
-        Err(failure) => return Err(failure),
-    };
+    let ids = identity::resolve(program.user, &read("/etc/passwd"), &read("/etc/group"))?;
     let working_dir = if program.working_dir.is_empty() { "/" } else { program.working_dir };
     if !Path::new(working_dir).is_dir() {
         fs::create_dir_all(working_dir).step("make the working directory")?;

@@ -20,17 +20,28 @@ use crate::proto::{Failure, Step};
 /// Files up to this size are copied even where a second name for the same file would do.
 const ALWAYS_COPIED: u64 = 64 << 10;
 
-/// Mounts the root filesystem and returns where.
-pub(crate) fn mount_root(dir: &Path, layers: &[PathBuf], overlay: bool) -> Result<PathBuf, Failure> {
+/// Mounts the root filesystem; returns where, and a notice if it had to be a copy against expectation.
+pub(crate) fn mount_root(
+    dir: &Path,
+    layers: &[PathBuf],
+    overlay: bool,
+) -> Result<(PathBuf, Option<String>), Failure> {
     let merged = dir.join("root");
     fs::create_dir_all(&merged).step("make the root folder")?;
+    let mut notice = None;
     if overlay && !layers.is_empty() {
-        let made = mount_overlay(layers, &dir.join("upper"), &dir.join("work"), &merged);
-        return made.map(|()| merged).step("mount the root filesystem");
+        match mount_overlay(layers, &dir.join("upper"), &dir.join("work"), &merged) {
+            Ok(()) => return Ok((merged, None)),
+            Err(error) => {
+                notice = Some(format!(
+                    "The image could not be mounted ({error}), so the container got a copy of it."
+                ));
+            }
+        }
     }
     copy_layers(layers, &merged, false)?;
     mount_bind(&merged, &merged).step("mount the root filesystem")?;
-    Ok(merged)
+    Ok((merged, notice))
 }
 
 /// Tries overlayfs in a folder.

@@ -218,3 +218,61 @@ async fn nothing_outlives_galley() {
         assert_eq!(running.wait().await.code, 137);
     }
 }
+
+/// Not a test: the process that `nothing_outlives_a_killed_galley` kills.
+#[tokio::test]
+#[ignore = "runs inside of another test"]
+async fn owner() {
+    use std::io::Write;
+    let mode = if std::env::args().any(|arg| arg == "owner-is-plain") { Mode::Plain } else { Mode::Auto };
+    let bed = bed(mode).await.unwrap();
+    let pod = bed.pod("owned").await;
+    let running = bed.start(&pod, &["sleep", "100000"]).await;
+    let mut out = std::io::stderr();
+    writeln!(out, "running").unwrap();
+    running.wait().await;
+}
+
+#[test]
+fn nothing_outlives_a_killed_galley() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    for mode in ["owner-is-plain", "owner-is-auto"] {
+        let mut owner = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "--nocapture", "containers::owner", "--skip", mode])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(owner.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "running"), "the owner did not start");
+        let family = descendants(owner.id());
+        assert!(family.len() >= 2, "{family:?}");
+        owner.kill().unwrap();
+        owner.wait().unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while family.iter().any(|pid| is_alive(*pid)) {
+            assert!(std::time::Instant::now() < deadline, "{mode}: something lives on");
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    for task in tasks {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+            found.push(child);
+            found.extend(descendants(child));
+        }
+    }
+    found
+}
+
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+}

@@ -62,6 +62,17 @@ impl Names {
         if self.branches.contains(inside) { Found::Addresses(Vec::new()) } else { Found::Nothing }
     }
 
+    /// Service names as lines of a hosts file.
+    pub(super) fn hosts(&self) -> String {
+        let lines = self.addresses.iter().flat_map(|(name, addresses)| {
+            let short = name.strip_suffix(".svc").unwrap_or(name);
+            addresses
+                .iter()
+                .map(move |address| format!("{address}\t{name}{}\t{name}\t{short}\n", self.suffix))
+        });
+        lines.collect()
+    }
+
     fn add(&mut self, name: String, addresses: Vec<Ipv4Addr>) {
         let mut rest = name.as_str();
         while let Some((_, parent)) = rest.split_once('.') {
@@ -130,5 +141,6 @@ mod tests {
         check("10-88-0-5.default.pod.cluster.local", Found::Addresses(vec![Ipv4Addr::new(10, 88, 0, 5)]));
         check("1.1.96.10.in-addr.arpa", Found::Alias("web.default.svc.cluster.local".to_owned()));
         check("example.org", Found::Foreign);
+        assert_eq!(names.hosts(), "10.96.1.1\tweb.default.svc.cluster.local\tweb.default.svc\tweb.default\n");
     }
 }

@@ -131,6 +131,8 @@ pub(crate) struct Proxy {
     services: BTreeMap<SocketAddr, Listener>,
     /// Listeners on the host, by Service.
     pub(super) hosts: BTreeMap<(String, String), HostListener>,
+    /// Addresses that could not be bound; told once each.
+    refused: HashSet<SocketAddr>,
     accepting: JoinSet<()>,
     connections: TaskTracker,
     closed: CancellationToken,
@@ -156,6 +158,7 @@ impl Proxy {
             load,
             services: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            refused: HashSet::new(),
             accepting: JoinSet::new(),
             connections: TaskTracker::new(),
             closed: CancellationToken::new(),
@@ -187,7 +190,9 @@ impl Proxy {
                 }
                 Err(error) => {
                     refused += 1;
-                    tracing::warn!(%address, %error, "could not listen on a service address");
+                    if self.refused.insert(address) {
+                        tracing::warn!(%address, %error, "could not listen on a service address; trying again");
+                    }
                 }
             }
         }

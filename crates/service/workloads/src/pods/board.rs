@@ -12,11 +12,7 @@ use tokio::sync::watch;
 
 use super::status;
 use crate::error::{Attempt, Error};
-use crate::objects::{Context, name_of, namespace_of, uid_of};
-
-/// How often a refused write of a status is tried, with a pause in between, before it is left to the next change.
-const WRITE_ATTEMPTS: u32 = 8;
-const WRITE_PAUSE: Duration = Duration::from_millis(150);
+use crate::objects::{Context, RETRIES, name_of, namespace_of, uid_of};
 
 /// What a container is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,17 +199,18 @@ pub(crate) async fn write_changes(cx: &Context, pod: &watch::Receiver<Arc<Pod>>,
 pub(crate) async fn write(cx: &Context, pod: &Pod, board: &Board) -> Result<(), Error> {
     let name = name_of(&pod.metadata);
     let api = Api::<Pod>::namespaced(cx.client.clone(), namespace_of(&pod.metadata));
-    let mut attempt = 0;
+    let mut pauses = RETRIES.iter();
     loop {
-        attempt += 1;
-        match try_write(cx, &api, name, uid_of(&pod.metadata), board).await {
+        let error = match try_write(cx, &api, name, uid_of(&pod.metadata), board).await {
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-            Err(error) if attempt < WRITE_ATTEMPTS => {
-                tracing::debug!(pod = name, %error, "writing a status again");
-                tokio::time::sleep(WRITE_PAUSE).await;
-            }
-            other => return other.attempt(|| format!("report the state of the pod `{name}`")),
-        }
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let Some(pause) = pauses.next() else {
+            return Err(error).attempt(|| format!("report the state of the pod `{name}`"));
+        };
+        tracing::debug!(pod = name, %error, "writing a status again");
+        tokio::time::sleep(Duration::from_millis(*pause)).await;
     }
 }
 

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{self, Board, Doing, Role};
 use super::collect;
-use super::container::{Leftover, Restart, Shared, Task, Termination, grace};
+use super::container::{Leftover, Shared, Task, Termination};
 use super::env::{Source, hostname};
+use super::rules::{Restart, grace};
 use super::volumes::{self, VolumeError, Volumes};
 use crate::events::Events;
 use crate::logs::Live;
@@ -80,6 +81,7 @@ impl Runner {
         let receiver = self.pod.clone();
         let mut life = Box::pin(live(Life {
             cx: Arc::clone(&self.cx),
+            network: Arc::clone(&self.network),
             live: self.live.clone(),
             pod: Arc::clone(&pod),
             board: Arc::clone(&board),
@@ -185,7 +187,8 @@ impl Runner {
 
     async fn finish(&self, end: End, board: &Board, leftovers: Leftovers) {
         let pod = Arc::clone(&self.pod.borrow());
-        let quiet = matches!(end, End::Gone | End::Stopped);
+        // Without a sandbox, nothing that the containers did means anything.
+        let quiet = matches!(end, End::Gone | End::Stopped) || self.cx.sandbox.is_gone();
         if !quiet {
             self.hand_back(&pod, leftovers.main.as_ref()).await;
             board.update(|state| {
@@ -203,12 +206,13 @@ impl Runner {
                 );
             }
         }
+        self.network.withdraw(uid_of(&pod.metadata));
         if let Some(handle) = &leftovers.handle {
             let dir = super::folder(&self.cx, &pod);
             clear_containers(&self.cx, &pod, board).await;
             let _ = self.cx.sandbox.remove_pod(handle).await;
-            if end != End::Stopped {
-                let _ = tokio::fs::remove_dir_all(dir).await;
+            if end != End::Stopped && !self.cx.sandbox.is_gone() {
+                super::delete(&dir).await;
             }
         }
     }
@@ -257,6 +261,7 @@ async fn clear_containers(cx: &Context, pod: &Pod, board: &Board) {
 /// What the life of a pod needs.
 struct Life {
     cx: Arc<Context>,
+    network: Arc<Network>,
     live: Live,
     pod: Arc<Pod>,
     board: Arc<Board>,
@@ -274,6 +279,7 @@ async fn live(life: Life) -> Leftovers {
     }
     let Some(handle) = life.sandbox(&events).await else { return leftovers };
     leftovers.handle = Some(handle.clone());
+    life.network.announce(uid_of(&life.pod.metadata), handle.ip);
     life.board.update(|state| state.ip = Some(handle.ip));
     let services = life.services().await;
     let dir = super::folder(&life.cx, &life.pod);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use galley_sandbox::Mode;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -165,4 +166,39 @@ async fn a_rolling_update_loses_no_request() {
         assert_eq!(get(port, "/").await.unwrap(), "two");
         world.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_the_host_is_reached_through_a_service() {
+    let Some(world) = world(Mode::Namespaces).await else { return };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answering = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nthe host").await.unwrap();
+        }
+    });
+    world
+        .create::<Service>(
+            json!({"metadata": {"name": "mlflow"}, "spec": {"ports": [{"name": "http", "port": 8000}]}}),
+        )
+        .await;
+    world
+        .create::<EndpointSlice>(json!({
+            "metadata": {"name": "mlflow-host", "labels": {"kubernetes.io/service-name": "mlflow"}},
+            "addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": true}}],
+            "ports": [{"name": "http", "port": port, "protocol": "TCP"}]
+        }))
+        .await;
+    let more = json!({"spec": {"restartPolicy": "OnFailure"}});
+    world.pod("asks", &["get", "mlflow.default.svc.cluster.local:8000", "/"], more).await;
+    world.phase("asks", "Succeeded").await;
+    assert!(world.log("asks").await.ends_with("the host\n"));
+    let address = world.api::<Service>().get("kubernetes").await.unwrap().spec.unwrap().cluster_ip;
+    assert_eq!(address.as_deref(), Some("10.96.0.1"));
+    answering.abort();
+    world.stop().await;
 }

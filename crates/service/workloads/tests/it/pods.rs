@@ -298,3 +298,46 @@ async fn probes_decide_on_readiness_and_restarts() {
     world.until::<Pod>("sick", "restarted", restarted).await;
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sidecars_run_beside_and_end_after() {
+    let Some(world) = world(Mode::Namespaces).await else { return };
+    let more = json!({"spec": {"initContainers": [{"name": "side", "image": "testbed:1", "restartPolicy": "Always",
+        "args": ["http", "0.0.0.0:80", "from the side"],
+        "startupProbe": {"httpGet": {"port": 80}, "periodSeconds": 1, "failureThreshold": 20}}]}});
+    world.pod("pair", &["get", "127.0.0.1:80", "/"], more).await;
+    let pod = world.phase("pair", "Succeeded").await;
+    assert_eq!(world.log("pair").await, "from the side\n");
+    let side = pod.status.unwrap().init_container_statuses.unwrap().remove(0);
+    assert_eq!(side.state.unwrap().terminated.unwrap().exit_code, 0);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_are_followed_to_their_end() {
+    let Some(world) = world(Mode::Auto).await else { return };
+    let more = json!({"spec": {"containers": [{"workingDir": "/", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+        "volumes": [{"name": "v", "emptyDir": {}}]}});
+    let pod = world
+        .pod(
+            "talks",
+            &["print", "one", ",", "print", "two", ",", "wait-for", "v/go", ",", "print", "three"],
+            more,
+        )
+        .await;
+    world.phase("talks", "Running").await;
+    let options = galley_workloads::LogOptions { follow: true, tail_lines: Some(1), ..Default::default() };
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !world.log("talks").await.contains("two") {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    let stream = world.handle.logs().logs("default", "talks", options).await.unwrap();
+    let mut stream = std::pin::pin!(stream);
+    assert_eq!(stream.next().await.unwrap().unwrap(), "two\n");
+    let volume = world.dir.path().join("workloads/pods").join(pod.metadata.uid.unwrap()).join("volumes/v");
+    std::fs::write(volume.join("go"), "").unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap(), "three\n");
+    assert!(stream.next().await.is_none());
+    world.stop().await;
+}
