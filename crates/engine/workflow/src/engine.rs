@@ -348,6 +348,10 @@ impl Run<'_> {
 
     /// Progress and conditions.
     fn summarize(&mut self) {
+        // A node that a person let go on has no end yet.
+        for node in self.status.nodes.values_mut().filter(|node| node.phase.is_fulfilled()) {
+            node.finished_at.get_or_insert(self.now);
+        }
         let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         let mut total = (0, 0);
         for node in self.status.nodes.values() {

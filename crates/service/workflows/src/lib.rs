@@ -1,1 +1,25 @@
-//! Runs workflows: the run loop around the workflow engine.
+//! Runs workflows: the loop around the engine.
+//!
+//! The service watches Workflows, their Pods and CronWorkflows in all namespaces. A workflow is looked at by one
+//! task at a time: read it and its pods afresh, let [`galley_workflow::Engine`] think, write the status with
+//! optimistic concurrency, then act. Acting is idempotent (a pod's name follows from its node), so a crash between
+//! two lines repeats nothing: the next look finds what was done. Nothing is polled; the loop wakes by watches and at
+//! the moments the engine names.
+//!
+//! Map: `service` (watches and tasks), `queue` (one task for a key at a time), `reconcile` (one look at a workflow),
+//! `act` (what the engine asks for), `objects` (objects of resource templates), `cron` (CronWorkflows), `door` (what
+//! people do: submit, resume, stop, terminate, wait).
+
+mod act;
+mod api;
+mod cron;
+mod door;
+mod error;
+mod objects;
+mod queue;
+mod reconcile;
+mod service;
+
+pub use door::{SubmitFrom, resume, stop, submit, submit_as, terminate, wait};
+pub use error::Error;
+pub use service::{Config, Deps, Service};

@@ -1,0 +1,6 @@
+//! The service against the real API server, with a kubelet that only pretends.
+
+mod cron;
+mod house;
+mod runs;
+mod verbs;
