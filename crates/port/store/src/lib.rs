@@ -6,6 +6,7 @@
 //! migrations; a module's tables are touched by no other.
 
 mod db;
+pub mod objects;
 pub mod tracking;
 
 pub use db::{Database, Error, Migration};
