@@ -26,6 +26,7 @@ pub const MIGRATION: Migration = Migration {
             id INTEGER PRIMARY KEY, grp TEXT NOT NULL, plural TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
             uid TEXT NOT NULL, revision INTEGER NOT NULL, facts TEXT NOT NULL, json TEXT NOT NULL,
             UNIQUE (grp, plural, namespace, name)) STRICT;
+        CREATE INDEX objects_uid ON objects (uid);
         CREATE TABLE object_owners (
             owner TEXT NOT NULL, object INTEGER NOT NULL REFERENCES objects (id) ON DELETE CASCADE,
             PRIMARY KEY (owner, object)) STRICT, WITHOUT ROWID;
@@ -301,6 +302,18 @@ impl Objects {
         })
     }
 
+    /// The object with this uid.
+    ///
+    /// # Errors
+    /// [`ObjectError::Database`].
+    pub fn by_uid(&self, uid: &str) -> Result<Option<Stored>, ObjectError> {
+        self.database.read(|connection| {
+            let sql =
+                "SELECT grp, plural, namespace, name, uid, revision, facts, json FROM objects WHERE uid = ?1";
+            Ok(connection.prepare_cached(sql)?.query_row([uid], stored).optional()?)
+        })
+    }
+
     /// The objects whose owner no longer exists under any name, with the missing owner's uid.
     ///
     /// # Errors
@@ -309,7 +322,7 @@ impl Objects {
         self.database.read(|connection| {
             let sql = "SELECT owner, grp, plural, namespace, name FROM object_owners
                        JOIN objects ON objects.id = object_owners.object
-                       WHERE owner NOT IN (SELECT uid FROM objects)";
+                       WHERE NOT EXISTS (SELECT 1 FROM objects AS o WHERE o.uid = owner)";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, key(row, 1)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
