@@ -1,20 +1,97 @@
 //! YAML in and out, the Kubernetes way, with places.
 //!
-//! The signatures below are what other rooms rely on.
+//! Reading follows the YAML library of Kubernetes (YAML 1.1 booleans and octals, dates are text), refuses keys that
+//! are there twice, and puts limits on nesting and on aliases. Writing follows `sigs.k8s.io/yaml`. Every complaint
+//! is a [`Problem`] with file, line and column; [`locate`] answers where something is written.
+
+pub mod number;
+
+mod de;
+mod edit;
+mod resolve;
+mod tree;
+mod value;
+mod write;
 
 use galley_problem::Problem;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-/// Reads one document into a type; unknown fields and wrong types are told with line and column.
+pub use edit::set_scalars;
+pub use write::to_string;
+
+/// One document of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// What it says.
+    pub value: Value,
+    /// Its own text, without the `---` before it.
+    pub text: String,
+    /// The line of the file where its text begins, from 1.
+    pub first_line: usize,
+}
+
+impl Document {
+    /// Line and column in the file of what a JSON pointer names, or of its nearest existing parent.
+    pub fn locate(&self, pointer: &str) -> Option<(usize, usize)> {
+        locate(&self.text, pointer).map(|(line, column)| (line + self.first_line - 1, column))
+    }
+
+    /// Line and column in the file of the key of what a JSON pointer names.
+    pub fn locate_key(&self, pointer: &str) -> Option<(usize, usize)> {
+        locate_key(&self.text, pointer).map(|(line, column)| (line + self.first_line - 1, column))
+    }
+}
+
+/// Reads the first document into a type; unknown fields and wrong types are told with line and column.
 ///
 /// # Errors
-/// A [`Problem`] that names `file`, line and column.
-pub fn from_str<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, Problem> {
-    serde_saphyr::from_str(text).map_err(|error| {
-        Problem::new("G0301", galley_problem::Kind::Invalid, error.to_string()).at(file, 0, 0)
-    })
+/// A [`Problem`] that names `file`, line and column: `G0301` not YAML, `G0302` a key twice, `G0303` an unknown
+/// field, `G0304` a wrong or missing value, `G0305` too large.
+pub fn from_str<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Problem> {
+    let trees = tree::load(file, text, true)?;
+    match trees.first() {
+        Some(tree) => T::deserialize(de::NodeReader(&tree.root)),
+        None => T::deserialize(de::NodeReader(&tree::Node::null())),
+    }
+    .map_err(|error| error.into_problem(file))
+}
+
+/// Reads all documents; empty ones are skipped.
+///
+/// # Errors
+/// As [`from_str`], without the complaints about types.
+pub fn parse_documents(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
+    let mut documents = Vec::new();
+    for tree in tree::load(file, text, false)? {
+        let value = value::to_value(file, &tree.root)?;
+        if !value.is_null() {
+            documents.push(Document {
+                value,
+                text: text[tree.bytes].to_owned(),
+                first_line: tree.first_line,
+            });
+        }
+    }
+    Ok(documents)
+}
+
+/// Reads the first document; null if there is none.
+///
+/// # Errors
+/// As [`parse_documents`].
+pub fn parse_value(file: &str, text: &str) -> Result<Value, Problem> {
+    tree::load(file, text, true)?.first().map_or(Ok(Value::Null), |tree| value::to_value(file, &tree.root))
 }
 
 /// Line and column (from 1) of the value at a JSON pointer in the first document, or of the nearest parent.
-pub fn locate(_text: &str, _pointer: &str) -> Option<(usize, usize)> {
-    None
+pub fn locate(text: &str, pointer: &str) -> Option<(usize, usize)> {
+    let trees = tree::load("", text, true).ok()?;
+    Some(value::locate(&trees.first()?.root, pointer, false))
+}
+
+/// Line and column (from 1) of the key of the value at a JSON pointer, of the item itself in a list.
+pub fn locate_key(text: &str, pointer: &str) -> Option<(usize, usize)> {
+    let trees = tree::load("", text, true).ok()?;
+    Some(value::locate(&trees.first()?.root, pointer, true))
 }
