@@ -217,10 +217,16 @@ pub fn merge_patch(target: &Value, live: &Value) -> Result<Value, galley_patch::
     three_way_patch(last_applied(live).as_ref(), &applied(target), live)
 }
 
+/// Annotations of an object may have 256 KiB together; a larger object is not remembered.
+const REMEMBERED: usize = 200 << 10;
+
 /// The object with itself in the annotation that remembers what was applied.
 pub fn applied(target: &Value) -> Value {
     let mut object = target.clone();
     let text = target.to_string();
+    if text.len() > REMEMBERED {
+        return object;
+    }
     if let Some(annotations) =
         object.get_mut("metadata").and_then(|m| m.get_mut("annotations")).and_then(Value::as_object_mut)
     {

@@ -67,6 +67,9 @@ pub struct Step {
     /// Deleted and made again when it cannot be changed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// Applied on the server, with owners of fields.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub server_side: bool,
     /// The object as it is wanted; none when it goes.
     #[serde(skip)]
     pub target: Option<Value>,
@@ -198,6 +201,7 @@ fn base(key: Key, object: &Value, phase: SyncPhase) -> Step {
         refused: None,
         replace: false,
         force: false,
+        server_side: false,
         target: None,
         live: None,
     }
@@ -244,6 +248,7 @@ fn wanted(object: &Compared, target: &Target, live: Option<&Value>, options: &Op
     step.refused = refusal(target);
     step.replace = option("Replace=true");
     step.force = option("Force=true");
+    step.server_side = option("ServerSideApply=true");
     step.target = Some(target.value.clone());
     step.live = live.cloned();
     step

@@ -124,10 +124,8 @@ fn look(step: &Step, results: &mut [ResourceResult], live: impl Fn(&Key) -> Opti
         return;
     }
     let Some(object) = live(&step.key) else {
-        if step.hook.is_some() {
-            result.hook_phase = Some(HookPhase::Failed);
-            result.message = format!("{} was deleted before its end was seen", step.key);
-        }
+        result.hook_phase = Some(HookPhase::Failed);
+        result.message = format!("{} was deleted while the sync waited for it", step.key);
         return;
     };
     let Some(health) = health::of(&object) else {
