@@ -126,7 +126,7 @@ impl Options {
                 && (entry.namespace.is_empty() || entry.namespace == "*" || entry.namespace == key.namespace)
         };
         let (without, with): (Vec<_>, Vec<_>) = self.resources.iter().partition(|entry| entry.exclude);
-        (with.is_empty() || with.iter().any(|e| names(&e))) && !without.iter().any(|e| names(&e))
+        (with.is_empty() || with.iter().any(names)) && !without.iter().any(names)
     }
 
     fn has_result(&self, step: &Step) -> bool {

@@ -27,11 +27,10 @@ pub(super) fn claim(object: &Value) -> Health {
 }
 
 pub(super) fn api_service(object: &Value) -> Health {
-    for found in list(object, "/status/conditions").iter().filter(|c| field(c, "type") == "Available") {
-        let message = format!("{}: {}", field(found, "reason"), field(found, "message"));
-        return if field(found, "status") == "True" { healthy(message) } else { progressing(message) };
-    }
-    progressing("Waiting to be processed")
+    let found = list(object, "/status/conditions").iter().find(|c| field(c, "type") == "Available");
+    let Some(found) = found else { return progressing("Waiting to be processed") };
+    let message = format!("{}: {}", field(found, "reason"), field(found, "message"));
+    if field(found, "status") == "True" { healthy(message) } else { progressing(message) }
 }
 
 pub(super) fn definition(object: &Value) -> Health {
