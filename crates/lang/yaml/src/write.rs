@@ -143,8 +143,13 @@ impl Writer {
     fn folded(&mut self, text: &str, indent: usize, fold: bool, quoted: bool) {
         let letters: Vec<char> = text.chars().collect();
         let mut column = self.column();
-        let mut after_space = false;
+        let (mut after_space, mut after_break) = (false, false);
         for (index, letter) in letters.iter().enumerate() {
+            if after_break && !is_break(*letter) {
+                self.pad(indent);
+                column = indent;
+            }
+            after_break = is_break(*letter);
             let inside = !quoted || (index > 0 && index + 1 < letters.len());
             let alone = !after_space && letters.get(index + 1) != Some(&' ');
             if *letter == ' ' && fold && column > BEST_WIDTH && alone && inside {

@@ -1,0 +1,6 @@
+{{- define "a" -}}
+{{ include "b" . }}
+{{- end -}}
+{{- define "b" -}}
+x: {{ required "Give an image." .Values.image }}
+{{- end -}}

@@ -1,0 +1,1 @@
+{{ define "common.label" }}{{ .Chart.Name }}.{{ .Values.global.domain }}{{ end }}
