@@ -231,7 +231,10 @@ pub(crate) fn remove_at(value: &mut Value, path: &[Step]) {
 fn position(items: &[Value], step: &Step) -> Option<usize> {
     match step {
         Step::Field(_) => None,
-        Step::Value(text) => items.iter().position(|item| item.to_string() == *text),
+        Step::Value(text) => {
+            let wanted: Value = serde_json::from_str(text).ok()?;
+            items.iter().position(|item| *item == wanted)
+        }
         Step::Key(text) => {
             let wanted: Value = serde_json::from_str(text).ok()?;
             let keys: Vec<&str> = wanted.as_object()?.keys().map(String::as_str).collect();

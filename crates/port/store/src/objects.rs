@@ -133,7 +133,7 @@ pub struct Page {
 pub struct Query {
     /// Only this namespace.
     pub namespace: Option<String>,
-    /// Only after this namespace and name.
+    /// Only after this namespace and name; with `namespace` given, that must be the same.
     pub after: Option<(String, String)>,
     /// At most so many; 0 for all.
     pub limit: usize,
@@ -228,8 +228,8 @@ impl Objects {
                 let mut statement = transaction.prepare_cached(match query.namespace {
                     Some(_) => {
                         "SELECT grp, plural, namespace, name, uid, revision, facts, json FROM objects
-                         WHERE grp = ?1 AND plural = ?2 AND namespace = ?5 AND (namespace, name) > (?3, ?4)
-                         ORDER BY namespace, name"
+                         WHERE grp = ?1 AND plural = ?2 AND namespace = ?5 AND name > ?4 AND ?3 IS NOT NULL
+                         ORDER BY name"
                     }
                     None => {
                         "SELECT grp, plural, namespace, name, uid, revision, facts, json FROM objects

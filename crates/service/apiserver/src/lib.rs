@@ -16,7 +16,8 @@
 //!
 //! What a Kubernetes API server does and this one does not: admission webhooks, authorization (every known caller
 //! may do everything), validation of custom objects against their schema, conversion between versions of a custom
-//! kind beyond `apiVersion` itself, `exec`, `attach`, `portforward` and `proxy`, and protobuf bodies.
+//! kind beyond `apiVersion` itself, `exec`, `attach`, `portforward` and `proxy`, and answers in protobuf (bodies in it
+//! are read).
 //!
 //! | module | is |
 //! |---|---|
@@ -26,6 +27,7 @@
 //! | `object` | the rules of an object: metadata, defaults, validation, what may not change |
 //! | `control` | garbage collection, namespaces and custom kinds on their way out |
 //! | `discovery`, `openapi` | what a client asks first |
+//! | `protobuf` | bodies that Go's typed clients send |
 //! | `identity`, `serving` | certificates, tokens, kubeconfig, HTTPS |
 
 mod control;
@@ -37,6 +39,7 @@ mod logs;
 mod names;
 mod object;
 mod openapi;
+mod protobuf;
 mod rest;
 mod selector;
 mod server;

@@ -93,6 +93,21 @@ fn put(fields: &mut Map<String, Value>, key: &str, value: Option<Value>) {
     }
 }
 
+/// Takes empty lists and maps out of the metadata, as if they had not been written.
+fn tidy(metadata: &mut Map<String, Value>) {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    for field in ["labels", "annotations", "finalizers", "ownerReferences", "managedFields"] {
+        if metadata.get(field).is_some_and(is_empty) {
+            metadata.shift_remove(field);
+        }
+    }
+}
+
 /// Checks that a body is an object of the kind of its path, and fills in what the path says.
 pub(crate) fn address(
     def: &ResourceDef,
@@ -181,6 +196,7 @@ pub(crate) fn for_create(def: &ResourceDef, mut object: Value, now: Timestamp) -
     if object.get("spec").is_some() {
         put(metadata_mut(&mut object), "generation", Some(1.into()));
     }
+    tidy(metadata_mut(&mut object));
     check(def, &name, &object)?;
     Ok(object)
 }
@@ -208,6 +224,7 @@ pub(crate) fn for_update(
         _ => {}
     }
     keep_server_metadata(&mut new, old);
+    tidy(metadata_mut(&mut new));
     if part != Part::Status {
         defaults::fill(def, &mut new);
         defaults::carry(def, old, &mut new);

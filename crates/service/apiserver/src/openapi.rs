@@ -1,8 +1,8 @@
 //! OpenAPI documents, as small as clients allow.
 //!
 //! Version 3 says for every kind that the server checks fields itself (`fieldValidation`), so `kubectl apply` sends
-//! objects unchecked and gets refusals or warnings from here, and gives `kubectl explain` the top of each kind, or
-//! the schema of a custom one. Version 2 is an empty document: what asks for it falls back to what it knows.
+//! objects unchecked and gets refusals or warnings from here, and gives `kubectl explain` the fields and types of
+//! Kubernetes' kinds, the schema of a custom one, and the top of any other. Version 2 is an empty document: what asks for it falls back to what it knows.
 
 use axum::{
     extract::{Path, State},
@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     ApiServer, KUBERNETES_VERSION,
     kinds::ResourceDef,
+    protobuf,
     status::{ApiError, json_response},
 };
 
@@ -86,7 +87,9 @@ fn document<'a>(defs: impl Iterator<Item = &'a ResourceDef>) -> Value {
     let (mut paths, mut schemas) = (Map::new(), Map::new());
     for def in defs {
         paths.insert(object_path(def), operations(def));
-        schemas.insert(schema_name(def), schema(def));
+        let name = schema_name(def);
+        let schema = schema(def, &mut schemas);
+        schemas.insert(name, schema);
     }
     schemas.insert(META.into(), meta_schema());
     json!({
@@ -154,9 +157,17 @@ fn operations(def: &ResourceDef) -> Value {
     json!({"get": operation("get"), "put": operation("put"), "patch": operation("patch"), "delete": operation("delete")})
 }
 
-fn schema(def: &ResourceDef) -> Value {
+/// The schema of a kind: its own, that of Kubernetes' type, or the top of any object.
+fn schema(def: &ResourceDef, schemas: &mut Map<String, Value>) -> Value {
+    let package = if def.group.is_empty() { "core" } else { def.group.split('.').next().unwrap_or_default() };
+    let message = format!("{package}.{}", def.kind);
+    let is_kubernetes =
+        def.version == "v1" && galley_patch::Schema::of_kind(&def.group, &def.kind).is_builtin();
     let mut schema = match &def.schema {
         Some(schema) => (**schema).clone(),
+        None if is_kubernetes && protobuf::add_schemas(&message, schemas) => {
+            schemas.shift_remove(&message).unwrap_or_default()
+        }
         None => json!({
             "type": "object",
             "description": format!("{} in {}.", def.kind, def.api_version()),
@@ -166,6 +177,9 @@ fn schema(def: &ResourceDef) -> Value {
             },
         }),
     };
+    if schema.get("description").is_none() {
+        schema["description"] = format!("{} in {}.", def.kind, def.api_version()).into();
+    }
     schema["x-kubernetes-group-version-kind"] = json!([gvk(def)]);
     if !schema["properties"].is_object() {
         schema["properties"] = json!({});

@@ -56,7 +56,8 @@ async fn answer(server: ApiServer, request: Request) -> Result<Response, ApiErro
     let path = ResourcePath::parse(parts.uri.path()).ok_or_else(ApiError::no_such_path)?;
     if matches!(path.group.as_str(), "authorization.k8s.io" | "authentication.k8s.io") {
         let bytes = request::read_body(body).await?;
-        return reviews::answer(&server, &parts.method, &path, &user, &bytes);
+        let media = request::media_type(&parts.headers);
+        return reviews::answer(&server, &parts.method, &path, &user, (&media, &bytes));
     }
     let def = server.kinds().get(&path.group, &path.version, &path.plural).cloned();
     let def = def.ok_or_else(ApiError::no_such_path)?;
@@ -180,12 +181,15 @@ pub(crate) fn parse_stored(json: &str) -> Result<Value, ApiError> {
     serde_json::from_str(json).map_err(|error| ApiError::internal("a stored object is damaged", &error))
 }
 
+/// The namespaces that are always there.
+pub(crate) const ALWAYS: [&str; 3] = ["default", "kube-system", "kube-public"];
+
 /// Makes the namespaces that are always there.
 pub(crate) async fn found(server: &ApiServer) -> Result<(), ApiError> {
     if server.kinds().get("", "v1", "namespaces").is_none() {
         return Ok(());
     }
-    for name in ["default", "kube-system", "kube-public"] {
+    for name in ALWAYS {
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         write::create_if_absent(server, "namespaces", None, object).await?;
         write::furnish_namespace(server, name).await?;

@@ -89,7 +89,7 @@ impl ApiServer {
         kube::Client::new(service, default_namespace)
     }
 
-    /// Sets where the logs of pods come from; without it `pods/log` answers 503.
+    /// Sets where the logs of pods come from; without it `pods/log` answers 501.
     pub fn set_log_source(&self, logs: Arc<dyn LogSource>) {
         *self.0.logs.write().unwrap_or_else(PoisonError::into_inner) = Some(logs);
     }

@@ -140,6 +140,11 @@ impl ApiError {
         ApiError::new(StatusCode::FORBIDDEN, "Forbidden", message).about(def, name).with_causes(vec![cause])
     }
 
+    pub(crate) fn forbidden(def: &ResourceDef, name: &str, why: &str) -> Self {
+        let message = format!("{} \"{name}\" is forbidden: {why}", def.qualified());
+        ApiError::new(StatusCode::FORBIDDEN, "Forbidden", message).about(def, name)
+    }
+
     pub(crate) fn unauthorized() -> Self {
         ApiError::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized")
     }
@@ -173,8 +178,9 @@ impl ApiError {
         ApiError::new(StatusCode::GONE, "Expired", message)
     }
 
-    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+    /// What this server does not do. Not 503, which clients take as an invitation to try again.
+    pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
+        ApiError::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
     }
 
     /// A fault of the server. The client is told what, the log is told why.

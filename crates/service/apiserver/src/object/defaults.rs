@@ -98,11 +98,9 @@ pub(super) fn carry(def: &ResourceDef, old: &Value, new: &mut Value) {
         }
     }
     if def.is("batch", "jobs") {
-        for (field, pointer) in [("selector", "/spec/selector")] {
-            let given = old.pointer(pointer).cloned();
-            if let (Some(value), Some(spec)) = (given, object_at(new, "spec")) {
-                or(spec, field, value);
-            }
+        let given = old.pointer("/spec/selector").cloned();
+        if let (Some(value), Some(spec)) = (given, object_at(new, "spec")) {
+            or(spec, "selector", value);
         }
         let given = old.pointer("/spec/template/metadata/labels").and_then(Value::as_object).cloned();
         let template = new.pointer_mut("/spec/template");

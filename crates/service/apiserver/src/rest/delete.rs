@@ -157,6 +157,9 @@ pub(crate) async fn delete_stored(
     key: ObjectKey,
     deletion: &Deletion,
 ) -> Result<Deleted, ApiError> {
+    if def.is("", "namespaces") && super::ALWAYS.contains(&key.name.as_str()) {
+        return Err(ApiError::forbidden(def, &key.name, "this namespace may not be deleted"));
+    }
     for _ in 0..ATTEMPTS {
         let stored = server.objects().get(&key)?.ok_or_else(|| ApiError::not_found(def, &key.name))?;
         let old = parse_stored(&stored.json)?;

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::{selector::Selector, status::ApiError};
 
+/// The media type of Kubernetes' protobuf messages.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// Bodies may be this long.
 pub(crate) const BODY_LIMIT: usize = 8 << 20;
 
@@ -183,7 +186,11 @@ impl Shape {
         for part in accept.split(',') {
             let mut pieces = part.split(';').map(str::trim);
             let media = pieces.next().unwrap_or_default();
-            if !matches!(media, "application/json" | "application/*" | "*/*" | "" | "application/yaml") {
+            // A client that would like protobuf also reads the JSON it gets.
+            if !matches!(
+                media,
+                "application/json" | "application/*" | "*/*" | "" | "application/yaml" | PROTOBUF
+            ) {
                 continue;
             }
             let parameters: Vec<&str> = pieces.collect();
@@ -224,6 +231,7 @@ pub(crate) fn parse_object(media: &str, bytes: &[u8]) -> Result<Value, ApiError>
     match media {
         "application/json" | "" => parse_json(bytes),
         "application/yaml" | "application/x-yaml" | "text/yaml" => parse_yaml(bytes),
+        PROTOBUF => crate::protobuf::decode(bytes).map_err(ApiError::media_type),
         // Clients that send a form by default (curl) mean JSON or YAML; YAML reads both.
         "application/x-www-form-urlencoded" | "text/plain" => parse_yaml(bytes),
         other => Err(ApiError::media_type(format!(
@@ -286,7 +294,8 @@ mod tests {
         check("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", Some(Shape::Object));
         check("application/vnd.kubernetes.protobuf,application/json", Some(Shape::Object));
         check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some(Shape::Metadata));
-        check("application/vnd.kubernetes.protobuf", None);
+        check("application/vnd.kubernetes.protobuf", Some(Shape::Object));
+        check("text/html", None);
         check("*/*", Some(Shape::Object));
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     ApiError,
-    request::{ResourcePath, parse_yaml},
+    request::{ResourcePath, parse_object},
 };
 use crate::{ApiServer, User, status::json_response};
 
@@ -26,7 +26,7 @@ pub(super) fn answer(
     method: &Method,
     path: &ResourcePath,
     user: &User,
-    body: &[u8],
+    (media, body): (&str, &[u8]),
 ) -> Result<Response, ApiError> {
     let known = REVIEWS.iter().find(|(group, _, plural, _)| *group == path.group && *plural == path.plural);
     let Some((group, kind, ..)) = known.filter(|_| path.version == "v1") else {
@@ -35,8 +35,7 @@ pub(super) fn answer(
     if method != Method::POST {
         return Err(ApiError::method_not_allowed());
     }
-    // YAML reads JSON too.
-    let request = if body.is_empty() { json!({}) } else { parse_yaml(body)? };
+    let request = if body.is_empty() { json!({}) } else { parse_object(media, body)? };
     let status = match *kind {
         "SelfSubjectReview" => json!({"userInfo": info(user)}),
         "TokenReview" => {

@@ -61,7 +61,7 @@ pub(super) async fn answer(
         }
         ("token", "POST") if def.is("", "serviceaccounts") => token(&call, name, body).await,
         ("exec" | "attach" | "portforward" | "proxy", _) if def.is("", "pods") || def.is("", "services") => {
-            Err(ApiError::unavailable(format!("`{subresource}` is not supported by this server")))
+            Err(ApiError::not_implemented(format!("`{subresource}` is not supported by this server")))
         }
         _ => Err(ApiError::no_such_path()),
     }
@@ -162,7 +162,8 @@ async fn set_scale(
 async fn log(call: &Call, name: &str) -> Result<Response, ApiError> {
     let pod = parse_stored(&call.find(name)?.json)?;
     let query = log_query(call, &pod)?;
-    let source = call.server.logs().ok_or_else(|| ApiError::unavailable("no logs are kept here"))?;
+    let source =
+        call.server.logs().ok_or_else(|| ApiError::not_implemented("no logs are kept by this server"))?;
     let namespace = text(&pod, "/metadata/namespace");
     let closing = call.user.closing.clone();
     match source.logs(namespace, name, query).await {
@@ -237,7 +238,10 @@ async fn token(call: &Call, name: &str, body: Body) -> Result<Response, ApiError
     let bytes = read_body(body).await?;
     let request =
         if bytes.is_empty() { json!({}) } else { parse_object(&media_type(&call.headers), &bytes)? };
-    let tokens = call.server.tokens().ok_or_else(|| ApiError::unavailable("no tokens are given out here"))?;
+    let tokens = call
+        .server
+        .tokens()
+        .ok_or_else(|| ApiError::not_implemented("no tokens are given out by this server"))?;
     let seconds = request.pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(3600);
     let seconds = seconds.clamp(600, LONGEST_TOKEN);
     let now = call.server.now();

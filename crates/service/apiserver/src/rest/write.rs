@@ -213,11 +213,10 @@ impl Write<'_> {
             let stored = stored.ok_or_else(|| ApiError::not_found(self.def, &self.key.name))?;
             let old = self.read(&stored)?;
             let new = change(&old)?;
-            let named_revision = self.check_revision(&old, &new)?;
-            match self.finish(&stored, &old, new, Some(Operation::Update)).await? {
-                Some(written) => return Ok(written),
-                None if named_revision => return Err(ApiError::modified(self.def, &self.key.name)),
-                None => {}
+            // If somebody else is quicker, a client that named a revision is refused here the next time round.
+            self.check_revision(&old, &new)?;
+            if let Some(written) = self.finish(&stored, &old, new, Some(Operation::Update)).await? {
+                return Ok(written);
             }
         }
         Err(ApiError::modified(self.def, &self.key.name))
@@ -260,16 +259,13 @@ impl Write<'_> {
         Ok(old)
     }
 
-    /// Refuses a change that is meant for another revision; answers whether it names one of its own accord.
-    fn check_revision(&self, old: &Value, new: &Value) -> Result<bool, ApiError> {
+    /// Refuses a change that is meant for another revision.
+    fn check_revision(&self, old: &Value, new: &Value) -> Result<(), ApiError> {
         let named = text(new, "/metadata/resourceVersion");
-        if named.is_empty() || named == "0" {
-            return Ok(false);
+        if named.is_empty() || named == "0" || named == text(old, "/metadata/resourceVersion") {
+            return Ok(());
         }
-        if named != text(old, "/metadata/resourceVersion") {
-            return Err(ApiError::modified(self.def, &self.key.name));
-        }
-        Ok(true)
+        Err(ApiError::modified(self.def, &self.key.name))
     }
 
     /// Checks and stores the successor of an object; `None` if somebody else was quicker.
