@@ -1,18 +1,40 @@
-//! Desired against live: what a sync would do, in which order, and how well everything is.
+//! Desired against live: comparison, plan, health and waves, as Argo CD has them.
 //!
-//! Pure: manifests and live objects in, a printable [`Plan`] out. The executor of the plan is the gitops room; it asks
-//! again after every wave, so a plan is never trusted longer than one step.
+//! Pure: values in, values out. A service reads manifests and live objects, this room says what they mean.
 //!
-//! | module | holds |
+//! ```text
+//! targets (rendered, prepared) ─┐
+//!                               ├─ Comparison ── sync status, health, resources
+//! live objects ─────────────────┘       └── Plan ── advance(results, live) ── what to do next
+//! ```
+//!
+//! | module | is |
 //! |---|---|
-//! | `desired` | manifests with their namespace, tracking annotation, wave and hook |
-//! | `plan` | comparison and order of action |
-//! | `health` | health by kind, as Argo CD judges it |
+//! | `object` | keys, annotations, tracking, and [`prepare`] |
+//! | `hook` | what makes an object a hook, its phases, wave and end |
+//! | `order` | which kinds go before which |
+//! | `compare` | [`Comparison`]: every object's state, and the Application's |
+//! | `ignore` | fields whose differences do not count |
+//! | `plan` | [`Plan`]: an ordered list of steps that can be printed |
+//! | `progress` | [`advance`]: the next turn of an operation, from what was done so far and what is live |
+//! | `health` | how well an object is, by its kind |
+//!
+//! Invariants: the same inputs give the same plan; a plan made after its own execution changes nothing; nothing is
+//! pruned unless pruning was asked for; values of Secrets appear in no difference.
 
-mod desired;
-mod health;
+mod compare;
+pub mod health;
+mod hook;
+mod ignore;
+mod object;
+mod order;
 mod plan;
+mod progress;
 
-pub use desired::{Desired, Hook, Key, Owner, TRACKING, desired, tracking_id};
-pub use health::{Health, HealthStatus, health, worst};
-pub use plan::{Action, Item, Live, Plan, applied, plan};
+pub use compare::{Compared, Comparison, Refusal, Target, applied, images, merge_patch};
+pub use galley_patch::Difference;
+pub use hook::{DeletePolicy, Hook};
+pub use ignore::{Ignore, IgnoreError};
+pub use object::{Key, Tracking, annotation, prepare, tracking_of};
+pub use plan::{Action, Options, Plan, Step};
+pub use progress::{Turn, advance, created_message, dry_run, record};

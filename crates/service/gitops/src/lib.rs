@@ -1,45 +1,51 @@
-//! Keeps the cluster as git says.
+//! Keeps the cluster as git says: reconciles Argo CD Applications where no Argo CD runs.
 //!
-//! [`Service`] reconciles Applications: it reads the repository at the wanted revision, renders it, compares with what is
-//! live, and where the Application says so makes live what git says. It is woken by pushes, by changes of Applications
-//! and by changes of the objects it has delivered; it never polls. Every look reads everything anew, and acts on one
-//! wave at a time, so a crash at any moment is repaired by the next look.
-//!
-//! | module | holds |
+//! | module | is |
 //! |---|---|
-//! | `service` | the run loop: what is to be looked at next |
-//! | `reconcile` | one look at one Application |
-//! | `objects` | reading and writing objects of any kind |
-//! | `status` | the Application's status, in Argo CD's words |
+//! | `config` | what can be set |
+//! | `repositories` | how a URL becomes a repository on this disk |
+//! | `kinds` | which kinds the API server has, and objects of any kind |
+//! | `source`, `pattern` | an Application's sources: files of a commit, rendered |
+//! | `project` | what an Application's project permits |
+//! | `observe` | desired against live, now |
+//! | `policy` | whether to sync without being asked, and when to try again: pure |
+//! | `operation` | one operation, turn by turn |
+//! | `apply` | one step of a plan, carried out |
+//! | `deletion` | an Application's end |
+//! | `status` | what is written into an Application's status |
+//! | `reconcile` | all of it, once, for one Application |
+//! | `watches` | what wakes it: Applications, their objects |
+//! | `service` | the run loop |
+//! | `plan` | what a sync would do, for people |
+//!
+//! Invariants:
+//! - an Application is reconciled by one turn at a time, which reads everything anew and needs no memory: an operation's
+//!   progress is in its status, so a restart goes on where it was;
+//! - nothing is polled: a push, a change of a watched object, a retry's or a resync's time wakes a turn;
+//! - a status is written only when it has changed, and its own writing wakes nothing;
+//! - what is applied is remembered in the usual annotation, so fields that leave git leave the cluster;
+//! - nothing is deleted unless pruning was asked for, or the Application goes and has the finalizer.
 
-mod objects;
+mod apply;
+mod config;
+mod deletion;
+mod error;
+mod kinds;
+mod observe;
+mod operation;
+mod pattern;
+mod plan;
+mod policy;
+mod project;
 mod reconcile;
+mod repositories;
 mod service;
+mod source;
 mod status;
+mod watches;
 
-use galley_git::Repo;
-use galley_problem::{Kind, Problem};
-
-pub use reconcile::plan;
-pub use service::{Config, Deps, Service};
-
-/// Where the repositories are that Applications name.
-#[async_trait::async_trait]
-pub trait Repositories: Send + Sync + 'static {
-    /// The repository at this address, as new as it can be had.
-    ///
-    /// # Errors
-    /// G04xx if it cannot be had.
-    async fn open(&self, url: &str) -> Result<Repo, Problem>;
-}
-
-/// An answer of the API server as a problem.
-pub(crate) fn api_problem(attempt: &str, error: &kube::Error) -> Problem {
-    let kind = match error {
-        kube::Error::Api(status) if status.code == 404 => Kind::NotFound,
-        kube::Error::Api(status) if status.code == 409 => Kind::Conflict,
-        kube::Error::Api(_) => Kind::Invalid,
-        _ => Kind::Unavailable,
-    };
-    Problem::new("G0430", kind, format!("The API server refused {attempt}.")).because(error)
-}
+pub use config::Config;
+pub use error::Error;
+pub use plan::plan;
+pub use repositories::{LocalRepositories, Repositories};
+pub use service::{Deps, Service};

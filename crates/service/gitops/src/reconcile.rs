@@ -1,297 +1,221 @@
-//! One look at one Application: compare, and act on one wave.
+//! Everything, once, for one Application.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{sync::Arc, time::Duration};
 
-use galley_problem::{Kind, Problem};
-use galley_render::{Capabilities, Files, Manifest, ReleaseInfo, ValueSources};
-use galley_sync::{Action, Desired, HealthStatus, Item, Key, Live, Owner, Plan, TRACKING, desired, health};
-use kube::{Client, ResourceExt};
+use galley_argo_cd::{API_VERSION, Application, ApplicationStatus, OperationPhase, names};
+use galley_sync::Key;
+use galley_units::Clock;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    core::GroupVersionKind,
+};
 use serde_json::{Value, json};
 
-use crate::{Repositories, objects::Objects};
+use crate::{
+    Error,
+    deletion::{self, Deletion},
+    kinds::{Served, to_value},
+    observe::{Eyes, Observation, Reach},
+    operation::{Course, Next, begin},
+    policy::{self, Decision, Situation},
+    source::Wanted,
+    status::{self, Writer},
+};
 
-/// The finalizer by which an Application takes its objects with it.
-pub(crate) const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
-/// Namespace of Applications.
-pub(crate) const NAMESPACE: &str = "argocd";
-/// What charts are told of the cluster.
-const KUBE_VERSION: &str = "v1.34.4";
-const HELM_VERSION: &str = "v3.20.2";
-
-/// What git says at a revision.
-pub(crate) struct Source {
-    pub revision: String,
-    pub kind: &'static str,
-    pub desired: Vec<Desired>,
+/// What a turn leaves behind.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// When to look again although nothing happened; never if there is nothing to look at.
+    pub(crate) again: Option<Duration>,
+    /// Kinds whose changes are of interest.
+    pub(crate) kinds: Vec<Served>,
+    /// Objects that are wanted, whoever they say they belong to.
+    pub(crate) keys: Vec<Key>,
 }
 
-/// What git and the cluster say.
-pub(crate) struct Compared {
-    pub source: Source,
-    pub live: Live,
-    pub plan: Plan,
+/// What reconciles Applications.
+pub(crate) struct Reconciler {
+    pub(crate) client: Client,
+    pub(crate) eyes: Eyes,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// What a sync did.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// Everything is as git says.
-    Done,
-    /// A wave was applied; the next waits until it is healthy.
-    Waiting(String),
+/// The kind `Application`.
+pub(crate) fn application_resource() -> ApiResource {
+    let (group, version) = API_VERSION.split_once('/').unwrap_or(("argoproj.io", "v1alpha1"));
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, "Application"), "applications")
 }
 
-/// The plan of an Application, from the newest state of everything.
-///
-/// # Errors
-/// G0432 if there is no such Application, G03xx and G04xx if its source cannot be rendered.
-pub async fn plan(client: Client, repositories: &dyn Repositories, application: &str) -> Result<Plan, Problem> {
-    let objects = Objects::new(client);
-    let found = objects.get("argoproj.io/v1alpha1", &application_key(application)).await?;
-    let found = found.ok_or_else(|| {
-        Problem::new("G0432", Kind::NotFound, format!("There is no Application `{application}`."))
-            .try_this("`galley app list` shows the ones there are.")
-    })?;
-    Ok(compare(&objects, repositories, application, &found).await?.plan)
-}
-
-pub(crate) fn application_key(name: &str) -> Key {
-    Key { group: "argoproj.io".into(), kind: "Application".into(), namespace: NAMESPACE.into(), name: name.into() }
-}
-
-pub(crate) async fn compare(
-    objects: &Objects,
-    repositories: &dyn Repositories,
-    name: &str,
-    application: &Value,
-) -> Result<Compared, Problem> {
-    let source = read_source(objects, repositories, name, application).await?;
-    let live = read_live(objects, name, application, &source.desired).await?;
-    let plan = galley_sync::plan(&source.desired, &live);
-    Ok(Compared { source, live, plan })
-}
-
-fn text(value: &Value, pointer: &str) -> String {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-pub(crate) fn destination(application: &Value) -> String {
-    text(application, "/spec/destination/namespace")
-}
-
-async fn read_source(
-    objects: &Objects,
-    repositories: &dyn Repositories,
-    name: &str,
-    application: &Value,
-) -> Result<Source, Problem> {
-    let url = text(application, "/spec/source/repoURL");
-    if url.is_empty() {
-        return Err(Problem::new("G0433", Kind::Invalid, format!("The Application `{name}` names no git source."))
-            .try_this("Set `spec.source.repoURL` and `spec.source.path`."));
+impl Reconciler {
+    pub(crate) fn applications(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.eyes.config.namespace, &application_resource())
     }
-    let wanted = match text(application, "/spec/source/targetRevision").as_str() {
-        "" | "HEAD" => "HEAD".to_owned(),
-        revision => revision.to_owned(),
-    };
-    let repository = repositories.open(&url).await?;
-    let revision = repository.resolve(&wanted).await?.ok_or_else(|| {
-        Problem::new("G0434", Kind::NotFound, format!("{url} has no revision `{wanted}`."))
-            .try_this("Push it, or correct `spec.source.targetRevision`.")
-    })?;
-    let path = text(application, "/spec/source/path");
-    let files: Files = repository.read_tree(&revision, path.trim_matches('/')).await?;
-    if files.is_empty() {
-        return Err(Problem::new("G0435", Kind::NotFound, format!("{url} has no folder `{path}` at {revision}."))
-            .try_this("Correct `spec.source.path`."));
-    }
-    let (kind, manifests) = render(objects, name, application, &files).await?;
-    let namespace = destination(application);
-    let owner = Owner { application: name, namespace: &namespace };
-    let mut all = Vec::new();
-    for manifest in manifests {
-        let api_version = text(&manifest.value, "/apiVersion");
-        let file = format!("{path}/{}", manifest.file);
-        let namespaced = objects
-            .resource(&api_version, &text(&manifest.value, "/kind"))
+
+    /// Brings one Application as far as it can be brought now.
+    pub(crate) async fn reconcile(&self, name: &str, first: bool) -> Result<Outcome, Error> {
+        let api = self.applications();
+        let found = api.get_opt(name).await.map_err(Error::api(format!("reading Application {name}")))?;
+        let Some(object) = found else {
+            self.eyes.cache.forget(name);
+            return Ok(Outcome::default());
+        };
+        let object = to_value(object, &application_resource());
+        let written = object.get("status").cloned().unwrap_or_default();
+        let application: Application = serde_json::from_value(object)
+            .map_err(|source| Error::Object { object: format!("Application {name}"), source })?;
+        if application.metadata.deletion_timestamp.is_some() {
+            return Ok(match deletion::go_on(&self.eyes, &api, &application).await? {
+                Deletion::Done => Outcome::default(),
+                Deletion::Waiting(kinds, again) => Outcome { again: Some(again), kinds, keys: Vec::new() },
+            });
+        }
+        let writer = Writer { api: &api, name, clock: &*self.clock, written };
+        Turn { reconciler: self, application: &application, writer, status: application.status.clone() }
+            .run(first)
             .await
-            .map_err(|problem| problem.at(file.clone(), manifest.line, 0))?
-            .1;
-        all.push(desired(&owner, manifest.value, namespaced, &file, manifest.line)?);
     }
-    Ok(Source { revision, kind, desired: all })
 }
 
-async fn render(
-    objects: &Objects,
-    name: &str,
-    application: &Value,
-    files: &Files,
-) -> Result<(&'static str, Vec<Manifest>), Problem> {
-    let source = &application["spec"]["source"];
-    if !galley_render::is_chart(files) {
-        let recurse = source["directory"]["recurse"].as_bool().unwrap_or(false);
-        return Ok(("Directory", galley_render::render_directory(files, recurse)?));
+struct Turn<'a> {
+    reconciler: &'a Reconciler,
+    application: &'a Application,
+    writer: Writer<'a>,
+    status: ApplicationStatus,
+}
+
+impl Turn<'_> {
+    async fn run(mut self, first: bool) -> Result<Outcome, Error> {
+        let refresh = self.application.annotation(names::REFRESH).map(str::to_owned);
+        let hard = refresh.as_deref() == Some("hard");
+        if hard {
+            self.reconciler.eyes.cache.forget(&self.application.metadata.name);
+        }
+        let reach = if first || hard { Reach::All } else { Reach::Known };
+        let mut outcome = self.outcome();
+        let seen = self.look(reach, &mut outcome).await?;
+        let newest = seen.as_ref().map(|seen| seen.rendered.revisions.clone()).unwrap_or_default();
+        let begun = self.begin(seen.as_ref(), &mut outcome);
+        if begun || self.is_at_work() {
+            if begun {
+                self.writer.write(&mut self.status, false).await?;
+            }
+            let course =
+                Course { eyes: &self.reconciler.eyes, application: self.application, newest: &newest };
+            let next = course.go_on(&mut self.status, &mut self.writer, seen).await?;
+            self.look(Reach::Known, &mut outcome).await?;
+            match next {
+                Next::Wait(wait) => soonest(&mut outcome, wait),
+                Next::Ended => self.ended(&mut outcome).await?,
+            }
+        }
+        self.writer.write(&mut self.status, refresh.is_some()).await?;
+        if refresh.is_some() {
+            self.patch(json!({"metadata": {"annotations": {names::REFRESH: null}}})).await?;
+        }
+        Ok(outcome)
     }
-    let helm = &source["helm"];
-    let list = |field: &str| -> Vec<String> {
-        let entries = helm[field].as_array().into_iter().flatten();
-        entries.filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let parameters = |forced: bool| -> Vec<(String, String)> {
-        let entries = helm["parameters"].as_array().into_iter().flatten();
-        entries
-            .filter(|parameter| parameter["forceString"].as_bool().unwrap_or(false) == forced)
-            .map(|parameter| (text(parameter, "/name"), text(parameter, "/value")))
-            .collect()
-    };
-    let inline = match (&helm["valuesObject"], helm["values"].as_str()) {
-        (Value::Object(object), _) => Some(Value::Object(object.clone())),
-        (_, Some(values)) => Some(galley_yaml::parse_value("spec.source.helm.values", values)?),
-        _ => None,
-    };
-    let (value_files, set, set_string) = (list("valueFiles"), parameters(false), parameters(true));
-    let values = ValueSources { files: &value_files, inline, set: &set, set_string: &set_string };
-    let release = ReleaseInfo {
-        name: helm["releaseName"].as_str().unwrap_or(name).to_owned(),
-        namespace: destination(application),
-        revision: 1,
-        is_upgrade: false,
-    };
-    let capabilities = Capabilities {
-        kube_version: KUBE_VERSION.into(),
-        api_versions: api_versions(objects).await?,
-        helm_version: HELM_VERSION.into(),
-    };
-    Ok(("Helm", galley_render::render_chart(files, &values, &release, &capabilities)?))
-}
 
-/// Every group version that the cluster serves, and every kind in it.
-async fn api_versions(objects: &Objects) -> Result<Vec<String>, Problem> {
-    let groups = objects.client().list_api_groups().await;
-    let groups = groups.map_err(|e| crate::api_problem("to list its API groups", &e))?;
-    let versions = groups.groups.into_iter().flat_map(|group| group.versions).map(|version| version.group_version);
-    Ok(std::iter::once("v1".to_owned()).chain(versions).collect())
-}
+    fn outcome(&self) -> Outcome {
+        let resync = Duration::from_secs(self.reconciler.eyes.config.resync_seconds.max(1));
+        Outcome { again: Some(resync), ..Outcome::default() }
+    }
 
-/// What is there of what git names, and of what was delivered before.
-async fn read_live(
-    objects: &Objects,
-    name: &str,
-    application: &Value,
-    desired: &[Desired],
-) -> Result<Live, Problem> {
-    let mut live = BTreeMap::new();
-    for wanted in desired {
-        if let Some(object) = objects.get(&wanted.api_version, &wanted.key).await? {
-            live.insert(wanted.key.clone(), object);
+    fn is_at_work(&self) -> bool {
+        self.status.operation_state.as_ref().is_some_and(|state| !state.phase.is_completed())
+    }
+
+    /// Looks, and puts what was seen into the status. `None` if there is something for a person to mend.
+    async fn look(&mut self, reach: Reach, outcome: &mut Outcome) -> Result<Option<Observation>, Error> {
+        let eyes = &self.reconciler.eyes;
+        // Objects of the present status are looked for, also those that came with this turn.
+        let application = Application { status: self.status.clone(), ..self.application.clone() };
+        let now = self.writer.now();
+        match eyes.look(&application, &Wanted::default(), reach).await {
+            Ok(seen) => {
+                status::observed(&mut self.status, self.application, &seen, &now, &eyes.config.namespace);
+                outcome.kinds.clone_from(&seen.kinds);
+                outcome.keys = seen.comparison.objects.iter().map(|object| object.key.clone()).collect();
+                Ok(Some(seen))
+            }
+            Err(Error::Problem(problem)) => {
+                tracing::warn!(application = self.application.metadata.name, %problem, "cannot be compared");
+                status::unseen(&mut self.status, &problem, &now);
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
-    let mut kinds: BTreeSet<(String, String)> =
-        desired.iter().map(|wanted| (wanted.api_version.clone(), wanted.key.kind.clone())).collect();
-    for resource in application["status"]["resources"].as_array().into_iter().flatten() {
-        let (group, version) = (text(resource, "/group"), text(resource, "/version"));
-        let api_version = if group.is_empty() { version } else { format!("{group}/{version}") };
-        kinds.insert((api_version, text(resource, "/kind")));
-    }
-    let prefix = format!("{name}:");
-    for (api_version, kind) in kinds {
-        let mine = objects
-            .list(&api_version, &kind, |object| {
-                object.annotations().get(TRACKING).is_some_and(|tracking| tracking.starts_with(&prefix))
-            })
-            .await;
-        let Ok(mine) = mine else { continue };
-        for object in mine {
-            let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
-            let key = Key {
-                group,
-                kind: kind.clone(),
-                namespace: text(&object, "/metadata/namespace"),
-                name: text(&object, "/metadata/name"),
-            };
-            // A copy of the annotation on another object does not make it ours.
-            if object["metadata"]["annotations"][TRACKING] == json!(galley_sync::tracking_id(name, &key)) {
-                live.entry(key).or_insert(object);
+
+    /// Begins what was asked for, or what the policy asks for; whether something was begun.
+    fn begin(&mut self, seen: Option<&Observation>, outcome: &mut Outcome) -> bool {
+        if self.is_at_work() {
+            return false;
+        }
+        let now = self.writer.now();
+        if let Some(operation) = &self.application.operation {
+            self.status.operation_state = Some(begin(operation.clone(), now));
+            return true;
+        }
+        let Some(seen) = seen else { return false };
+        let application = Application { status: self.status.clone(), ..self.application.clone() };
+        let decision = policy::automatic(&Situation {
+            application: &application,
+            sync: self.status.sync.status,
+            sources: &seen.rendered.sources,
+            revisions: &seen.rendered.revisions,
+            resources: &self.status.resources,
+            now: self.writer.clock.now(),
+        });
+        match decision {
+            Decision::Nothing => false,
+            Decision::Later(wait) => {
+                soonest(outcome, wait);
+                false
+            }
+            Decision::Refuse(why) => {
+                status::add_condition(&mut self.status, "SyncError", why, &now);
+                false
+            }
+            Decision::Sync(operation) => {
+                let name = &self.application.metadata.name;
+                tracing::info!(application = name, revisions = ?seen.rendered.revisions, "syncs by its policy");
+                self.status.operation_state = Some(begin(*operation, now));
+                true
             }
         }
     }
-    Ok(live)
-}
 
-/// Acts on the first wave that is not done.
-pub(crate) async fn act(
-    objects: &Objects,
-    application: &Value,
-    compared: &Compared,
-    prune: bool,
-) -> Result<Progress, Problem> {
-    let options = application["spec"]["syncPolicy"]["syncOptions"].as_array();
-    if options.is_some_and(|options| options.iter().any(|option| option == "CreateNamespace=true")) {
-        objects.ensure_namespace(&destination(application)).await?;
+    /// After an operation: its request goes, and the policy is asked once more, for git may have moved meanwhile.
+    async fn ended(&mut self, outcome: &mut Outcome) -> Result<(), Error> {
+        self.writer.write(&mut self.status, false).await?;
+        if self.application.operation.is_some() {
+            self.patch(json!({"operation": null})).await?;
+        }
+        let state = self.status.operation_state.as_ref();
+        if let Some(state) = state {
+            let (name, message) = (&self.application.metadata.name, &state.message);
+            tracing::info!(application = name, phase = ?state.phase, message, "sync ended");
+        }
+        if self.status.sync.status != galley_argo_cd::SyncCode::Synced
+            && self.application.spec.automated().is_some()
+            && state.is_some_and(|state| state.phase != OperationPhase::Error)
+        {
+            soonest(outcome, Duration::from_millis(100));
+        }
+        Ok(())
     }
-    let waves: BTreeSet<i64> = compared
-        .plan
-        .items
-        .iter()
-        .filter(|item| item.action != Action::Prune)
-        .map(|item| item.wave)
-        .collect();
-    for wave in waves {
-        let items = compared.plan.items.iter().filter(|item| item.wave == wave && item.action != Action::Prune);
-        let mut waiting = None;
-        let mut changed = false;
-        for item in items {
-            changed |= apply(objects, item, compared.live.get(&item.key)).await?;
-            if waiting.is_none() {
-                waiting = unwell(item, compared.live.get(&item.key));
-            }
-        }
-        let last = compared.plan.items.iter().all(|item| item.wave <= wave || item.action == Action::Prune);
-        if last {
-            break;
-        }
-        if changed {
-            return Ok(Progress::Waiting(format!("wave {wave} was applied")));
-        }
-        if let Some(waiting) = waiting {
-            return Ok(Progress::Waiting(waiting));
-        }
-    }
-    if prune {
-        for item in compared.plan.items.iter().filter(|item| item.action == Action::Prune) {
-            objects.delete(&item.api_version, &item.key).await?;
-        }
-    }
-    Ok(Progress::Done)
-}
 
-/// Creates or changes one object; whether anything was done.
-async fn apply(objects: &Objects, item: &Item, live: Option<&Value>) -> Result<bool, Problem> {
-    let Some(wanted) = &item.desired else { return Ok(false) };
-    let bad = |error: &(dyn std::error::Error + 'static)| {
-        Problem::new("G0420", Kind::Invalid, format!("{} cannot be applied.", item.key)).because(error)
-    };
-    match &item.action {
-        Action::Create => {
-            let object = galley_sync::applied(wanted, None).map_err(|e| bad(&e))?;
-            objects.create(&item.api_version, &item.key, &object).await?;
-            Ok(true)
+    async fn patch(&self, patch: Value) -> Result<(), Error> {
+        let name = &self.application.metadata.name;
+        match self.writer.api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(Error::api(format!("changing Application {name}"))(error)),
         }
-        Action::Update(_) => {
-            let patch = galley_sync::applied(wanted, live).map_err(|e| bad(&e))?;
-            objects.merge(&item.api_version, &item.key, &patch).await?;
-            Ok(true)
-        }
-        Action::Prune | Action::Hook | Action::Keep => Ok(false),
     }
 }
 
-fn unwell(item: &Item, live: Option<&Value>) -> Option<String> {
-    // As Argo CD has it, Applications do not hold up the wave after them.
-    if item.key.kind == "Application" {
-        return None;
-    }
-    let judged = health(live?)?;
-    (judged.status != HealthStatus::Healthy).then(|| format!("waiting for healthy state of {}: {}", item.key, judged.message))
+fn soonest(outcome: &mut Outcome, wait: Duration) {
+    outcome.again = Some(outcome.again.map_or(wait, |again| again.min(wait)));
 }

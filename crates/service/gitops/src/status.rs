@@ -1,86 +1,183 @@
-//! The Application's status, in Argo CD's words.
+//! What is written into an Application's status, and only when it has changed.
 
+use galley_argo_cd::{
+    Application, ApplicationStatus, ComparedTo, Condition, Health, HealthCode, History, OperationState,
+    Source, SyncCode,
+};
+use galley_patch::merge_patch_between;
 use galley_problem::Problem;
-use galley_sync::{Action, HealthStatus, Live, Plan, health, worst};
+use galley_units::{Clock, rfc3339};
+use kube::{
+    Api,
+    api::{DynamicObject, Patch, PatchParams},
+};
 use serde_json::{Value, json};
 
-/// What one look found.
-pub(crate) struct Found<'a> {
-    /// The commit that was compared.
-    pub revision: &'a str,
-    /// What differs.
-    pub plan: &'a Plan,
-    /// What is there.
-    pub live: &'a Live,
-    /// The Application's source, as compared.
-    pub spec: &'a Value,
-    /// What the source is.
-    pub source_type: &'a str,
+use crate::{Error, observe::Observation};
+
+/// Entries of history that are kept if an Application does not say.
+const HISTORY: i64 = 10;
+
+/// Writes the status of one Application.
+pub(crate) struct Writer<'a> {
+    pub(crate) api: &'a Api<DynamicObject>,
+    pub(crate) name: &'a str,
+    pub(crate) clock: &'a dyn Clock,
+    /// The status as the API server has it.
+    pub(crate) written: Value,
 }
 
-/// Sync, health and resources.
-pub(crate) fn of(found: &Found<'_>) -> Value {
-    let mut resources = Vec::new();
-    let mut healths = Vec::new();
-    for item in &found.plan.items {
-        let live = found.live.get(&item.key);
-        let judged = match live {
-            Some(live) => health(live),
-            None => Some(galley_sync::Health { status: HealthStatus::Missing, message: String::new() }),
-        };
-        let pruned = item.action == Action::Prune;
-        let status = if matches!(item.action, Action::Keep | Action::Hook) { "Synced" } else { "OutOfSync" };
-        let (group, version) = item.api_version.split_once('/').unwrap_or(("", &item.api_version));
-        let mut resource = json!({
-            "group": group, "version": version, "kind": item.key.kind, "namespace": item.key.namespace,
-            "name": item.key.name, "status": status,
-        });
-        for empty in ["group", "namespace"] {
-            if resource[empty] == "" {
-                resource.as_object_mut().map(|resource| resource.remove(empty));
-            }
-        }
-        if pruned {
-            resource["requiresPruning"] = json!(true);
-        }
-        if let Some(judged) = judged {
-            resource["health"] = json!({ "status": judged.status.name() });
-            if !judged.message.is_empty() {
-                resource["health"]["message"] = json!(judged.message);
-            }
-            // An Application of Applications is as well as its own objects; theirs is told by themselves.
-            if !pruned && item.key.kind != "Application" {
-                healths.push(judged.status);
-            }
-        }
-        resources.push(resource);
+impl Writer<'_> {
+    /// The moment, as Kubernetes writes it.
+    pub(crate) fn now(&self) -> String {
+        rfc3339(self.clock.now())
     }
-    let synced = if found.plan.is_empty() { "Synced" } else { "OutOfSync" };
-    json!({
-        "sync": {
-            "status": synced, "revision": found.revision,
-            "comparedTo": { "source": found.spec["source"], "destination": found.spec["destination"] },
-        },
-        "health": { "status": worst(healths).name() },
-        "resources": resources,
-        "sourceType": found.source_type,
-        "conditions": [],
-    })
+
+    /// Writes the status if it differs from what the API server has.
+    pub(crate) async fn write(&mut self, status: &mut ApplicationStatus, looked: bool) -> Result<(), Error> {
+        let mut patch = self.patch(status);
+        if patch == json!({}) && !looked {
+            return Ok(());
+        }
+        if looked || status.reconciled_at.is_none() {
+            status.reconciled_at = Some(self.now());
+            patch = self.patch(status);
+        }
+        let parameters =
+            PatchParams { field_manager: Some("argocd-controller".into()), ..PatchParams::default() };
+        let body = json!({"status": patch});
+        match self.api.patch_status(self.name, &parameters, &Patch::Merge(&body)).await {
+            Ok(object) => {
+                self.written = object.data.get("status").cloned().unwrap_or_default();
+                Ok(())
+            }
+            // It went meanwhile: its status is of no interest any more.
+            Err(kube::Error::Api(error)) if error.code == 404 => Ok(()),
+            Err(error) => Err(Error::api(format!("writing the status of Application {}", self.name))(error)),
+        }
+    }
+
+    /// The difference, in the fields that are ours.
+    fn patch(&self, status: &ApplicationStatus) -> Value {
+        let mut wanted = serde_json::to_value(status).unwrap_or_default();
+        let known = serde_json::from_value::<ApplicationStatus>(self.written.clone()).unwrap_or_default();
+        let known = serde_json::to_value(known).unwrap_or_default();
+        if let (Some(wanted), Some(written)) = (wanted.as_object_mut(), self.written.as_object()) {
+            for (field, value) in written {
+                if known.get(field).is_none() {
+                    wanted.entry(field.clone()).or_insert_with(|| value.clone());
+                }
+            }
+        }
+        let written = if self.written.is_object() { self.written.clone() } else { json!({}) };
+        merge_patch_between(&written, &wanted)
+    }
 }
 
-/// The status after a look that failed: what is known stays, the reason is told.
-pub(crate) fn of_problem(before: &Value, problem: &Problem, now: &str) -> Value {
-    let kind = if problem.code == "G0430" { "SyncError" } else { "ComparisonError" };
-    let mut message = problem.to_string();
-    if let Some(remedy) = &problem.remedy {
-        message.push(' ');
-        message.push_str(remedy);
+/// Puts what was seen into the status.
+pub(crate) fn observed(
+    status: &mut ApplicationStatus,
+    application: &Application,
+    seen: &Observation,
+    now: &str,
+    namespace: &str,
+) {
+    let several = !application.spec.sources.is_empty();
+    let rendered = &seen.rendered;
+    status.sync.status = seen.comparison.sync_code();
+    set_revisions(&mut status.sync.revision, &mut status.sync.revisions, &rendered.revisions, several);
+    let (source, sources) = named_sources(&rendered.sources, several);
+    status.sync.compared_to = ComparedTo {
+        destination: application.spec.destination.clone(),
+        source,
+        sources,
+        ignore_differences: application.spec.ignore_differences.clone(),
+    };
+    status.source_type =
+        if several { String::new() } else { rendered.types.first().cloned().unwrap_or_default() };
+    status.source_types = if several { rendered.types.clone() } else { Vec::new() };
+    status.resources = seen.comparison.resources();
+    status.summary.images = seen.comparison.images();
+    status.controller_namespace = namespace.to_owned();
+    set_health(status, seen.comparison.health(), now);
+    set_conditions(status, seen.warnings.clone(), now);
+}
+
+/// Puts into the status that nothing could be seen, and why.
+pub(crate) fn unseen(status: &mut ApplicationStatus, problem: &Problem, now: &str) {
+    status.sync.status = SyncCode::Unknown;
+    let invalid = matches!(problem.code, "G0411" | "G0414");
+    if invalid {
+        set_health(status, HealthCode::Unknown, now);
+    } else if status.health.status.is_none() {
+        set_health(status, HealthCode::Healthy, now);
     }
-    let same = before["conditions"][0]["message"] == json!(message);
-    let since = if same { before["conditions"][0]["lastTransitionTime"].clone() } else { json!(now) };
-    json!({
-        "sync": { "status": "Unknown" },
-        "health": before.get("health").cloned().unwrap_or_else(|| json!({ "status": "Unknown" })),
-        "conditions": [{ "type": kind, "message": message, "lastTransitionTime": since }],
-    })
+    let kind = if invalid { "InvalidSpecError" } else { "ComparisonError" };
+    let condition = Condition { kind: kind.into(), message: words(problem), last_transition_time: None };
+    set_conditions(status, vec![condition], now);
+}
+
+/// A problem in the words of a condition: code, place, what, why and what to do.
+pub(crate) fn words(problem: &Problem) -> String {
+    let remedy = problem.remedy.as_ref().map(|remedy| format!(" {remedy}")).unwrap_or_default();
+    // Recorded messages of project rules are compared word for word by tools: they stay as they are.
+    if problem.code == "G0414" { problem.what.clone() } else { format!("{} {problem}{remedy}", problem.code) }
+}
+
+fn set_health(status: &mut ApplicationStatus, code: HealthCode, now: &str) {
+    if status.health.status != Some(code) {
+        status.health =
+            Health { status: Some(code), message: String::new(), last_transition_time: Some(now.into()) };
+    }
+}
+
+/// Sets the conditions; one that was there keeps its time.
+pub(crate) fn set_conditions(status: &mut ApplicationStatus, mut conditions: Vec<Condition>, now: &str) {
+    conditions.sort_by(|a, b| a.kind.cmp(&b.kind).then_with(|| a.message.cmp(&b.message)));
+    for condition in &mut conditions {
+        let before =
+            status.conditions.iter().find(|c| c.kind == condition.kind && c.message == condition.message);
+        condition.last_transition_time =
+            before.and_then(|c| c.last_transition_time.clone()).or_else(|| Some(now.to_owned()));
+    }
+    status.conditions = conditions;
+}
+
+/// Adds a condition to those that are there.
+pub(crate) fn add_condition(status: &mut ApplicationStatus, kind: &str, message: String, now: &str) {
+    let mut conditions = status.conditions.clone();
+    conditions.retain(|condition| condition.kind != kind);
+    conditions.push(Condition { kind: kind.into(), message, last_transition_time: None });
+    set_conditions(status, conditions, now);
+}
+
+/// Remembers a sync that has succeeded.
+pub(crate) fn remember(status: &mut ApplicationStatus, application: &Application, state: &OperationState) {
+    let Some(result) = &state.sync_result else { return };
+    let id = status.history.last().map_or(0, |entry| entry.id + 1);
+    status.history.push(History {
+        id,
+        revision: result.revision.clone(),
+        revisions: result.revisions.clone(),
+        deployed_at: state.finished_at.clone().unwrap_or_default(),
+        deploy_started_at: Some(state.started_at.clone()),
+        initiated_by: state.operation.initiated_by.clone(),
+        source: result.source.clone(),
+        sources: result.sources.clone(),
+    });
+    let limit = application.spec.revision_history_limit.unwrap_or(HISTORY).clamp(0, 1000);
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let surplus = status.history.len().saturating_sub(limit);
+    status.history.drain(..surplus);
+}
+
+/// One commit in one field, or several in the other.
+pub(crate) fn set_revisions(one: &mut String, many: &mut Vec<String>, revisions: &[String], several: bool) {
+    *one = if several { String::new() } else { revisions.first().cloned().unwrap_or_default() };
+    *many = if several { revisions.to_vec() } else { Vec::new() };
+}
+
+/// One source in one field, or several in the other.
+pub(crate) fn named_sources(sources: &[Source], several: bool) -> (Option<Source>, Vec<Source>) {
+    if several { (None, sources.to_vec()) } else { (sources.first().cloned(), Vec::new()) }
 }
