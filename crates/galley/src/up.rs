@@ -133,5 +133,5 @@ pub async fn interrupted() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-pub use doors::Repositories;
+pub use doors::repositories;
 pub use seed::make_pipeline;

@@ -77,7 +77,7 @@ async fn list(client: &kube::Client, output: &Output) -> Result<Answer, Problem>
     Ok(Answer::Yes)
 }
 
-async fn find(client: &kube::Client, name: &str) -> Result<DynamicObject, Problem> {
+pub async fn find(client: &kube::Client, name: &str) -> Result<DynamicObject, Problem> {
     applications(client).get_opt(name).await.map_err(|e| refused("to show the Application", &e))?.ok_or_else(|| {
         Problem::new("G0119", Kind::NotFound, format!("There is no Application `{name}`."))
             .try_this("`galley app list` shows the ones there are.")
@@ -159,5 +159,5 @@ async fn sync(client: &kube::Client, name: &str, timeout: Duration) -> Result<An
 async fn diff(global: &Global, name: &str) -> Result<Answer, Problem> {
     let plan = super::pipeline::plan_of(global, name).await?;
     voice::data(&plan.to_string());
-    Ok(if plan.is_empty() { Answer::Yes } else { Answer::No })
+    Ok(if plan.has_changes() { Answer::No } else { Answer::Yes })
 }

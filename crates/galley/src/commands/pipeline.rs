@@ -11,7 +11,7 @@ use crate::{
     cli::{Global, Init, Plan},
     ground::Ground,
     state::State,
-    up::{PIPELINE_URL, Repositories, make_pipeline},
+    up::{make_pipeline, repositories},
     voice,
 };
 
@@ -59,8 +59,12 @@ pub async fn plan_of(global: &Global, name: &str) -> Result<galley_sync::Plan, P
     let ground = Ground::find(global, &defaults())?;
     let state = State::find(global);
     let own = Repo::init_or_open(state.path("git/pipeline.git")).await?;
-    let repositories = Repositories::new(PIPELINE_URL, own, state.path("git/mirrors"));
-    galley_gitops::plan(ground.kube().await?, &repositories, name).await
+    let client = ground.kube().await?;
+    let object = super::app::find(&client, name).await?;
+    let application = serde_json::to_value(&object)
+        .and_then(serde_json::from_value::<galley_argo_cd::Application>)
+        .map_err(|e| crate::internal("reading an Application", &e))?;
+    galley_gitops::plan(client, repositories(own, state.path("mirrors")), &application).await
 }
 
 /// Checks a workflow file and shows what it would run; every problem is told, not only the first.

@@ -1,6 +1,6 @@
 //! The doors between services: small adapters, so that no service needs to know another.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -9,8 +9,9 @@ use galley_git::Repo;
 use galley_oci::Store;
 use galley_problem::Problem;
 use galley_units::Secret;
-use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
+
+use super::PIPELINE_URL;
 
 /// Pods' logs, as the API server asks for them.
 pub struct LogDoor(pub galley_workloads::Logs);
@@ -26,6 +27,7 @@ impl LogSource for LogDoor {
             timestamps: query.timestamps,
             previous: query.previous,
             since: query.since,
+            limit_bytes: query.limit_bytes,
         };
         match self.0.logs(namespace, pod, wanted).await {
             Ok(stream) => Ok(stream.boxed()),
@@ -128,30 +130,8 @@ impl galley_gateway::Dialer for PodDialer {
     }
 }
 
-/// Git repositories by the address that Applications name.
-pub struct Repositories {
-    own_url: String,
-    own: Repo,
-    mirrors: PathBuf,
+/// Repositories by the address that Applications name: the pipeline repository under its own, all others mirrored.
+pub fn repositories(own: Repo, mirrors: PathBuf) -> Arc<dyn galley_gitops::Repositories> {
+    let ours = [(PIPELINE_URL.to_owned(), own)];
+    Arc::new(galley_gitops::LocalRepositories::new(ours, mirrors, Arc::new(|_| None)))
 }
-
-impl Repositories {
-    /// The pipeline repository under its own address; all others are mirrored.
-    pub fn new(own_url: &str, own: Repo, mirrors: PathBuf) -> Repositories {
-        Repositories { own_url: own_url.to_owned(), own, mirrors }
-    }
-}
-
-#[async_trait]
-impl galley_gitops::Repositories for Repositories {
-    async fn open(&self, url: &str) -> Result<Repo, Problem> {
-        if url.trim_end_matches(".git") == self.own_url.trim_end_matches(".git") {
-            return Ok(self.own.clone());
-        }
-        let name = hex::encode(Sha256::digest(url));
-        let mirror = Repo::init_or_open(self.mirrors.join(format!("{name}.git"))).await?;
-        mirror.fetch_mirror(url, None).await?;
-        Ok(mirror)
-    }
-}
-

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BASE_IMAGE, PIPELINE_URL, REGISTRY_NAME,
-    doors::{Deputies, Images, LogDoor, PodDialer, Repositories},
+    REGISTRY_NAME,
+    doors::{Deputies, Images, LogDoor, PodDialer, repositories},
     ports::Listeners,
     seed::{self, Embedded},
     supervisor::Supervisor,
@@ -126,15 +126,15 @@ impl House {
             let service = galley_workflows::Service::new(galley_workflows::Config::default(), deps);
             move |stop| service.run(stop)
         });
-        supervisor.start("gitops", {
-            let repositories = Repositories::new(PIPELINE_URL, repository.clone(), state.path("git/mirrors"));
+        supervisor.try_start("gitops", {
             let deps = galley_gitops::Deps {
                 client: client.clone(),
-                repositories: Arc::new(repositories),
+                repositories: repositories(repository.clone(), state.path("mirrors")),
                 wake: wake.clone(),
                 clock: Arc::clone(&clock),
             };
-            let service = galley_gitops::Service::new(galley_gitops::Config::default(), deps);
+            let service = galley_gitops::Service::new(galley_gitops::Config::default(), deps)
+                .map_err(|e| failed("preparing gitops", &e))?;
             move |stop| service.run(stop)
         });
         gateway(&mut listeners, &mut supervisor, &client, pods, &clock)?;
@@ -417,11 +417,17 @@ fn dashboard(
     clock: &Arc<dyn Clock>,
     endpoints: &watch::Receiver<BTreeMap<String, String>>,
 ) -> Result<(), Problem> {
-    let links = endpoints.borrow().iter().map(|(name, url)| (name.clone(), url.clone())).collect();
+    let links = endpoints
+        .borrow()
+        .iter()
+        .map(|(name, url)| galley_dashboard::Link { name: name.clone(), url: url.clone() })
+        .collect();
     let config = galley_dashboard::Config { title: "GourmetGram".into(), links, ..Default::default() };
-    let deps = galley_dashboard::Deps { client: client.clone(), clock: Arc::clone(clock) };
-    let service = galley_dashboard::Service::new(config, deps);
+    let deps = galley_dashboard::Deps { client: client.clone(), clock: Arc::clone(clock), versions: None };
+    let service =
+        galley_dashboard::Service::new(config, deps).map_err(|e| failed("preparing the dashboard", &e))?;
     let router = service.router();
+    supervisor.start("dashboard watches", move |stop| service.run(stop));
     supervisor.serve("dashboard", listeners.take("dashboard")?, router);
     Ok(())
 }
