@@ -5,7 +5,6 @@ use std::{process::Stdio, time::{Duration, Instant}};
 use galley_problem::{Kind, Problem};
 use galley_release_types::ENVIRONMENTS;
 use galley_releases::Records;
-use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::objects::{applications, text};

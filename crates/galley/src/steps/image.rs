@@ -54,8 +54,25 @@ pub fn store_base(store: &Store) -> Result<BuiltImage, Problem> {
     let repository = Repository::own(&reference.repository).map_err(|e| e.problem())?;
     let tag = reference.tag.as_deref().unwrap_or("latest");
     let binary = std::env::current_exe().map_err(|e| crate::io(Path::new("/proc/self/exe"), "finding", &e))?;
-    let options = BaseOptions { labels: base_labels(), ..BaseOptions::default() };
+    let options =
+        BaseOptions { labels: base_labels(), certificates: certificates().into_bytes(), ..BaseOptions::default() };
     store.base_image(&repository, tag, &binary, &options).map_err(|e| e.problem())
+}
+
+/// The authorities that Mozilla trusts, as a PEM file: an image has no system to take them from.
+fn certificates() -> String {
+    use base64::Engine;
+    let mut pem = String::new();
+    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in text.as_bytes().chunks(64) {
+            pem.push_str(&String::from_utf8_lossy(line));
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+    }
+    pem
 }
 
 fn base_labels() -> BTreeMap<String, String> {

@@ -52,6 +52,9 @@ pub struct BaseOptions {
     pub compression: Compression,
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
+    /// Certificates of the authorities that programs in the image trust, PEM; they become
+    /// `/etc/ssl/certs/ca-certificates.crt`.
+    pub certificates: Vec<u8>,
 }
 
 /// An image that is in the store.
@@ -90,6 +93,7 @@ struct CachedBase {
     modified: (i64, i64),
     inode: u64,
     compression: Compression,
+    certificates: Digest,
     layer: BuiltLayer,
 }
 
@@ -102,7 +106,7 @@ impl Store {
         binary: &Path,
         options: &BaseOptions,
     ) -> Result<BuiltImage> {
-        let layer = self.base_layer(binary, options.compression)?;
+        let layer = self.base_layer(binary, options)?;
         self.put_image(repository, Some(tag), compose(None, &layer, &options.labels), &[&layer.descriptor])
     }
 
@@ -155,7 +159,9 @@ impl Store {
         Ok(built)
     }
 
-    fn base_layer(&self, binary: &Path, compression: Compression) -> Result<BuiltLayer> {
+    fn base_layer(&self, binary: &Path, options: &BaseOptions) -> Result<BuiltLayer> {
+        let compression = options.compression;
+        let certificates = Digest::of(&options.certificates);
         let path = binary.canonicalize().map_err(Error::io("read", binary))?;
         let metadata = path.metadata().map_err(Error::io("read", &path))?;
         let cache = self.path("cache/base.json");
@@ -167,17 +173,25 @@ impl Store {
             && known.modified == (metadata.mtime(), metadata.mtime_nsec())
             && known.inode == metadata.ino()
             && known.compression == compression
+            && known.certificates == certificates
             && self.blob_size(&known.layer.descriptor.digest)? == Some(known.layer.descriptor.size)
         {
             return Ok(known.layer);
         }
         check_static_elf(&path)?;
-        let entries = vec![
+        let mut entries = vec![
             Entry::file("/etc/group", 0o644, Content::Bytes(GROUP))?,
             Entry::file("/etc/passwd", 0o644, Content::Bytes(PASSWD))?,
             Entry::file("/galley", 0o755, Content::File(&path, metadata.size()))?,
             Entry::folder("/tmp", 0o1777)?,
         ];
+        if !options.certificates.is_empty() {
+            entries.push(Entry::file(
+                "/etc/ssl/certs/ca-certificates.crt",
+                0o644,
+                Content::Bytes(&options.certificates),
+            )?);
+        }
         let layer = write_layer(self, entries, compression)?;
         let entry = CachedBase {
             path: text,
@@ -185,6 +199,7 @@ impl Store {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             inode: metadata.ino(),
             compression,
+            certificates,
             layer: layer.clone(),
         };
         let json = serde_json::to_vec(&entry).map_err(|source| Error::InvalidDocument {
