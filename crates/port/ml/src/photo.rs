@@ -126,6 +126,14 @@ impl Photo {
         self.pixels.as_raw()
     }
 
+    /// The part that the model looks at, as a PNG file of 224 x 224 pixels.
+    ///
+    /// # Errors
+    /// As [`Photo::to_png`].
+    pub fn thumbnail_png(&self) -> Result<Vec<u8>, image::ImageError> {
+        self.centre().to_png()
+    }
+
     /// The photo as a PNG file.
     ///
     /// # Errors

@@ -65,6 +65,18 @@ pub fn append_input(photo: &Photo, view: View, input: &mut Vec<f32>) {
     }
 }
 
+impl Photo {
+    /// The part of the contract's view, as a photo of its own.
+    pub(crate) fn centre(&self) -> Photo {
+        let (width, height, rgb) = resized(self, SHORT_SIDE);
+        let (left, top) = (offset(width, 0.5), offset(height, 0.5));
+        let rows = (top..top + INPUT_SIDE)
+            .flat_map(|y| &rgb[(y * width + left) * 3..(y * width + left + INPUT_SIDE) * 3]);
+        let side = INPUT_SIDE as u32;
+        Photo::from_rgb(side, side, rows.copied().collect()).expect("a crop holds three bytes for each pixel")
+    }
+}
+
 fn offset(length: usize, share: f32) -> usize {
     let room = length - INPUT_SIDE;
     // Halves go to the even neighbour, as in Python, where the reference lives.
