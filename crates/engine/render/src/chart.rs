@@ -155,7 +155,9 @@ fn load(files: &BTreeMap<&str, &[u8]>, folder: &str, depth: usize) -> Result<Cha
                     }
                     continue;
                 }
-                if path.starts_with("crds/") && path.ends_with(|c: char| c == 'l' || c == 'n') {
+                if path.starts_with("crds/")
+                    && [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))
+                {
                     chart.crds.push(((*path).to_owned(), utf8(&place, bytes)?.to_owned()));
                 }
                 chart.files.insert((*path).to_owned(), bytes.to_vec());

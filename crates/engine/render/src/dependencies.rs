@@ -29,9 +29,12 @@ fn import(chart: &mut Chart) {
                 Some(key) => (format!("exports.{key}"), "."),
                 None => (name("child").to_owned(), name("parent")),
             };
-            let Some(Value::Map(table)) = find(&merged, &format!("{}.{from}", dependency.name)) else { continue };
+            let Some(Value::Map(table)) = find(&merged, &format!("{}.{from}", dependency.name)) else {
+                continue;
+            };
             let parts = to.split('.').filter(|part| !part.is_empty()).rev();
-            let table = parts.fold(Value::Map(values::copy_map(&table)), |value, key| Value::map([(key, value)]));
+            let table =
+                parts.fold(Value::Map(values::copy_map(&table)), |value, key| Value::map([(key, value)]));
             if let Value::Map(table) = table {
                 values::coalesce_tables(&imported, &table, true);
             }

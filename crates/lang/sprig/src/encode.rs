@@ -121,7 +121,7 @@ fn unbase32(text: &str) -> String {
     let letters: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
     let end = letters.iter().position(|byte| *byte == b'=').unwrap_or(letters.len());
     let wrong = |at: usize| format!("illegal base32 data at input byte {at}");
-    if letters.len() % 8 != 0 {
+    if !letters.len().is_multiple_of(8) {
         return wrong(letters.len() / 8 * 8);
     }
     let mut bytes = Vec::new();

@@ -108,7 +108,9 @@ fn next_piece(layout: &str) -> (&str, Option<Piece>, &str) {
         for (text, piece) in PIECES {
             // A word goes on: `January` is a month, `Januaryish` is too, but `Month` is not `Mon`.
             let word = *text == "Mon" || *text == "Jan";
-            let goes_on = rest[text.len().min(rest.len())..].starts_with(|c: char| c.is_ascii_lowercase());
+            let goes_on = rest
+                .strip_prefix(text)
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
             if rest.starts_with(text) && !(word && goes_on) {
                 return (&layout[..at], Some(*piece), &rest[text.len()..]);
             }

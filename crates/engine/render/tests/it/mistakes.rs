@@ -33,17 +33,17 @@ fn templates() {
         one("a: {{ .Values.image.tag }}\n"),
         "G0315 templates/x.yaml:1:7: `.Values.image.tag` cannot be evaluated: nil pointer evaluating interface {}.tag."
     );
-    assert_eq!(
-        one("a:\n  b: {{ fail \"No soup today.\" }}\n"),
-        "G0314 templates/x.yaml:2:9: No soup today."
-    );
+    assert_eq!(one("a:\n  b: {{ fail \"No soup today.\" }}\n"), "G0314 templates/x.yaml:2:9: No soup today.");
 }
 
 #[test]
 fn the_way_through_includes_is_told() {
     let helpers = "{{ define \"a\" }}\n{{ include \"b\" . }}{{ end }}\n{{ define \"b\" }}{{ required \"Give an image.\" .Values.image }}{{ end }}\n";
     assert_eq!(
-        told(&[("templates/_h.tpl", helpers), ("templates/x.yaml", "a: 1\nb: {{ include \"a\" . }}\n")], json!({})),
+        told(
+            &[("templates/_h.tpl", helpers), ("templates/x.yaml", "a: 1\nb: {{ include \"a\" . }}\n")],
+            json!({})
+        ),
         "G0314 templates/_h.tpl:3:20: Give an image. Used by `include \"b\" .` at templates/_h.tpl:2:4. Used by `include \"a\" .` at templates/x.yaml:2:7."
     );
 }
@@ -72,7 +72,10 @@ fn charts_and_values() {
         told(&[("values.yaml", "a: 1\nb: [\n")], json!({})),
         "G0301 values.yaml:2:4: This is not valid YAML: unclosed bracket '['."
     );
-    assert_eq!(told(&[("values.yaml", "- a\n")], json!({})), "G0313 values.yaml:1:1: Values must be a mapping.");
+    assert_eq!(
+        told(&[("values.yaml", "- a\n")], json!({})),
+        "G0313 values.yaml:1:1: Values must be a mapping."
+    );
     assert_eq!(told(&[], json!([1])), "G0313 Inline values must be a mapping.");
     let missing = render_chart(
         &files(&[CHART]),
@@ -82,7 +85,12 @@ fn charts_and_values() {
     );
     assert_eq!(missing.unwrap_err().to_string(), "nope.yaml: The values file `nope.yaml` does not exist.");
     let chart = |text: &str| {
-        let problem = render_chart(&files(&[("Chart.yaml", text)]), &ValueSources::default(), &release(), &capabilities());
+        let problem = render_chart(
+            &files(&[("Chart.yaml", text)]),
+            &ValueSources::default(),
+            &release(),
+            &capabilities(),
+        );
         problem.map(|_| ()).unwrap_err().to_string()
     };
     assert_eq!(chart("name: x\nversion: 1.0.0\n"), "Chart.yaml:1:1: Chart.yaml has no `apiVersion`.");
@@ -95,7 +103,9 @@ fn charts_and_values() {
         "Chart.yaml: The chart needs `z` in version `1.0.0`, but it is not under charts/."
     );
     assert_eq!(
-        render_chart(&files(&[]), &ValueSources::default(), &release(), &capabilities()).unwrap_err().to_string(),
+        render_chart(&files(&[]), &ValueSources::default(), &release(), &capabilities())
+            .unwrap_err()
+            .to_string(),
         "Chart.yaml: The folder has no Chart.yaml."
     );
 }
@@ -108,7 +118,10 @@ fn folders() {
         "m.yaml:5:1: This is not a Kubernetes object: it has no `apiVersion`."
     );
     assert_eq!(told("just text\n"), "m.yaml:1:1: This is not a Kubernetes object: it is no mapping.");
-    assert_eq!(told("a: {{ .Values.x }}\n"), "m.yaml:1:5: A key must be a single word or text, not a list or a mapping.");
+    assert_eq!(
+        told("a: {{ .Values.x }}\n"),
+        "m.yaml:1:5: A key must be a single word or text, not a list or a mapping."
+    );
 }
 
 #[test]
@@ -133,14 +146,30 @@ fn nothing_runs_forever() {
         let problem = told(&[("templates/x.yaml", template)], json!({"loop": "{{ tpl .Values.loop . }}"}));
         assert!(problem.starts_with("G03"), "{template}: {problem}");
     }
-    let blocks = format!("{}{}1{} | include \"a\"{}", "{{ with 1 }}".repeat(60), "{{ ((((((((((((((((((((((((((((((", "))))))))))))))))))))))))))))))", " }}");
-    let deep = format!("{{{{ define \"a\" }}}}{blocks}{}{{{{ end }}}}{{{{ include \"a\" 1 }}}}", "{{ end }}".repeat(60));
+    let blocks = format!(
+        "{}{}1{} | include \"a\"{}",
+        "{{ with 1 }}".repeat(60),
+        "{{ ((((((((((((((((((((((((((((((",
+        "))))))))))))))))))))))))))))))",
+        " }}"
+    );
+    let deep = format!(
+        "{{{{ define \"a\" }}}}{blocks}{}{{{{ end }}}}{{{{ include \"a\" 1 }}}}",
+        "{{ end }}".repeat(60)
+    );
+    let problem = told(&[("templates/x.yaml", &deep)], json!({}));
+    assert!(problem.starts_with("G0316"), "{problem}");
+    let parens = format!("{}include \"a\" 1{}", "(".repeat(90), ")".repeat(90));
+    let deep = format!("{{{{ define \"a\" }}}}{{{{ {parens} }}}}{{{{ end }}}}{{{{ include \"a\" 1 }}}}");
     let problem = told(&[("templates/x.yaml", &deep)], json!({}));
     assert!(problem.starts_with("G0316"), "{problem}");
     let deep = format!("{}1{}", "(".repeat(100_000), ")".repeat(100_000));
     assert!(told(&[("templates/x.yaml", &format!("{{{{ {deep} }}}}"))], json!({})).starts_with("G0310"));
     let deep = "{{ if 1 }}".repeat(100_000);
     assert!(told(&[("templates/x.yaml", &deep)], json!({})).starts_with("G0310"));
-    let chain = format!("{{{{ $x := dict }}}}{{{{ range until 500000 }}}}{{{{ $x = dict \"x\" $x }}}}{{{{ end }}}}{}", "{{ $x | toJson }}");
+    let chain = format!(
+        "{{{{ $x := dict }}}}{{{{ range until 500000 }}}}{{{{ $x = dict \"x\" $x }}}}{{{{ end }}}}{}",
+        "{{ $x | toJson }}"
+    );
     assert!(told(&[("templates/x.yaml", &chain)], json!({})).starts_with("rendered 0"));
 }

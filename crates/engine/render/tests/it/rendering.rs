@@ -1,26 +1,41 @@
 //! From charts and folders to manifests.
 
-use galley_render::{Capabilities, Manifest, Surroundings, ValueSources, is_chart, render_chart, render_chart_in, render_directory};
+use galley_render::{
+    Capabilities, Manifest, Surroundings, ValueSources, is_chart, render_chart, render_chart_in,
+    render_directory,
+};
 use serde_json::json;
 
 use crate::support::{capabilities, cases, files, read_folder, release};
 
 fn short(manifests: &[Manifest]) -> Vec<String> {
     let name = |m: &Manifest| m.value["metadata"]["name"].as_str().unwrap_or("-").to_owned();
-    manifests.iter().map(|m| format!("{} {} {}:{}", m.value["kind"].as_str().unwrap_or("-"), name(m), m.file, m.line)).collect()
+    manifests
+        .iter()
+        .map(|m| format!("{} {} {}:{}", m.value["kind"].as_str().unwrap_or("-"), name(m), m.file, m.line))
+        .collect()
 }
 
 #[test]
 fn manifests_come_in_install_order_with_their_places() {
     let files = files(&[
         ("Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n"),
-        ("crds/crd.yaml", "# a crd\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: crd}\n"),
+        (
+            "crds/crd.yaml",
+            "# a crd\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: crd}\n",
+        ),
         (
             "templates/all.yaml",
             "{{- range list \"b\" \"a\" }}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {{ . }}\n{{- end }}\n---\n# nothing\n---\napiVersion: example.com/v1\nkind: Other\nmetadata: {name: o}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\n",
         ),
-        ("templates/ns.yaml", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {{ .Release.Namespace }}\n"),
-        ("templates/list.yaml", "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: in-list}\n"),
+        (
+            "templates/ns.yaml",
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {{ .Release.Namespace }}\n",
+        ),
+        (
+            "templates/list.yaml",
+            "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: in-list}\n",
+        ),
         ("templates/NOTES.txt", "Thank you.\n"),
         ("templates/empty.yaml", "{{ if false }}x{{ end }}\n"),
     ]);
@@ -50,7 +65,10 @@ fn the_environment_chart_becomes_objects() {
     assert_eq!(kinds, ["ConfigMap", "Service", "Pod", "Deployment"]);
     let deployment = &manifests[3].value;
     assert_eq!(deployment["spec"]["replicas"], json!(1));
-    assert_eq!(deployment["spec"]["template"]["spec"]["containers"][0]["image"], json!("registry.local:5000/gourmetgram:2.0"));
+    assert_eq!(
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"],
+        json!("registry.local:5000/gourmetgram:2.0")
+    );
     assert_eq!(manifests[0].value["data"]["single"], json!("true"));
 }
 
@@ -94,7 +112,10 @@ fn capabilities_decide() {
 fn time_and_randomness_come_from_outside() {
     let files = files(&[
         ("Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n"),
-        ("templates/t.yaml", "apiVersion: v1\nkind: ConfigMap\ndata: {at: {{ now | date \"2006\" }}, id: {{ randAlphaNum 8 }}}\n"),
+        (
+            "templates/t.yaml",
+            "apiVersion: v1\nkind: ConfigMap\ndata: {at: {{ now | date \"2006\" }}, id: {{ randAlphaNum 8 }}}\n",
+        ),
     ]);
     let problem = render_chart(&files, &ValueSources::default(), &release(), &capabilities()).unwrap_err();
     assert_eq!(problem.code, "G0315");
@@ -106,7 +127,8 @@ fn time_and_randomness_come_from_outside() {
         }
     });
     let known = Surroundings { known: Some((jiff::Timestamp::from_second(1_700_000_000).unwrap(), random)) };
-    let manifests = render_chart_in(&files, &ValueSources::default(), &release(), &capabilities(), known).unwrap();
+    let manifests =
+        render_chart_in(&files, &ValueSources::default(), &release(), &capabilities(), known).unwrap();
     assert_eq!(manifests[0].value["data"]["at"], json!(2023));
     assert_eq!(manifests[0].value["data"]["id"].as_str().map(str::len), Some(8));
 }
@@ -114,12 +136,18 @@ fn time_and_randomness_come_from_outside() {
 #[test]
 fn folders_of_manifests() {
     let files = files(&[
-        ("b.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: b}\n---\n\napiVersion: v1\nkind: Secret\nmetadata: {name: c}\n"),
+        (
+            "b.yaml",
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: b}\n---\n\napiVersion: v1\nkind: Secret\nmetadata: {name: c}\n",
+        ),
         ("a.json", "{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"a\"}}"),
         ("README.md", "not a manifest"),
         ("sub/d.yml", "apiVersion: v1\nkind: Pod\nmetadata: {name: d}\n"),
     ]);
     assert!(!is_chart(&files));
-    assert_eq!(short(&render_directory(&files, false).unwrap()), ["Pod a a.json:1", "Secret b b.yaml:1", "Secret c b.yaml:6"]);
+    assert_eq!(
+        short(&render_directory(&files, false).unwrap()),
+        ["Pod a a.json:1", "Secret b b.yaml:1", "Secret c b.yaml:6"]
+    );
     assert_eq!(render_directory(&files, true).unwrap().len(), 4);
 }

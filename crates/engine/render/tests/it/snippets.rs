@@ -29,6 +29,7 @@ fn ours(template: &str) -> Result<String, String> {
 }
 
 #[test]
+#[allow(clippy::disallowed_macros, reason = "the count belongs into the output of the tests")]
 fn snippets_print_what_helm_prints() {
     let mut names: Vec<_> = std::fs::read_dir(cases().join("snippets"))
         .expect("the cases are there")
