@@ -21,6 +21,7 @@ pub(crate) struct Environment {
     /// What the running application says its version is, where it says another.
     pub(crate) reported: String,
     pub(crate) image: String,
+    pub(crate) image_short: String,
     pub(crate) replicas: String,
     /// Share of the gateway's traffic, in per cent.
     pub(crate) traffic: Option<i64>,
@@ -55,7 +56,9 @@ fn environment(snapshot: &Snapshot, place: Place, links: &[Link]) -> Environment
     }
     if let Some(deployment) = deployment(snapshot, &place.namespace()) {
         let image = text(deployment, "/spec/template/spec/containers/0/image");
-        card.image = short_image(image);
+        card.image = image.to_owned();
+        // The registry's name is the same everywhere and long.
+        card.image_short = short_image(image.rsplit_once('/').map_or(image, |(_, name)| name));
         card.version = version(deployment).map_or_else(|| tag(image), str::to_owned);
         let wanted = deployment.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
         card.replicas = format!("{} of {wanted} ready", number(deployment, "/status/readyReplicas"));
@@ -137,6 +140,7 @@ mod tests {
         let cards = environments(&snapshot, &links);
         let canary = &cards[1];
         assert_eq!((canary.name, canary.version.as_str(), canary.replicas.as_str()), ("canary", "7", "1 of 2 ready"));
+        assert_eq!((canary.image.as_str(), canary.image_short.as_str()), ("r/food:v7", "food:v7"));
         assert_eq!(canary.health, Badge::new(Tone::Bad, "Degraded"));
         assert_eq!(canary.sync, Badge::new(Tone::Warn, "OutOfSync"));
         assert_eq!((canary.traffic, canary.url.as_str()), (Some(10), "http://localhost:8081"));
