@@ -97,8 +97,9 @@ pub(crate) fn draw(nodes: &Map<String, Value>) -> Option<Drawing> {
     let children: Vec<Vec<usize>> = nodes.values().map(|node| children_of(node, &index)).collect();
     let graph = Graph::bent(&children, layered(&children)?)?;
     let made: Vec<Node> = nodes.values().map(node_of).collect();
-    let sizes: Vec<f64> =
-        (0..graph.children.len()).map(|at| if made.get(at).is_some_and(|it| it.is_box) { 1.0 } else { THIN }).collect();
+    let sizes: Vec<f64> = (0..graph.children.len())
+        .map(|at| if made.get(at).is_some_and(|it| it.is_box) { 1.0 } else { THIN })
+        .collect();
     let layers = ordered(graph.layers.clone(), &graph.children);
     let rows = rows(&layers, &graph.children, &sizes);
     let wide = placed(made.clone(), &graph, &layers, &rows, false);
@@ -152,7 +153,9 @@ impl Graph {
         let mut layers = vec![Vec::new(); layer.iter().max().map_or(0, |last| last + 1)];
         layer.iter().enumerate().for_each(|(node, at)| layers[*at].push(node));
         let mut graph = Graph { children: vec![Vec::new(); direct.len()], layers, lines: Vec::new() };
-        for (from, to) in direct.iter().enumerate().flat_map(|(from, below)| below.iter().map(move |to| (from, *to))) {
+        for (from, to) in
+            direct.iter().enumerate().flat_map(|(from, below)| below.iter().map(move |to| (from, *to)))
+        {
             let mut line = vec![from];
             for bends in &mut graph.layers[layer[from] + 1..layer[to]] {
                 let bend = graph.children.len();
@@ -244,7 +247,13 @@ fn spread(layer: &[usize], wanted: &[f64], sizes: &[f64], row: &mut [f64]) {
     layer.iter().for_each(|node| row[*node] += shift);
 }
 
-fn placed(mut nodes: Vec<Node>, graph: &Graph, layers: &[Vec<usize>], rows: &[f64], is_tall: bool) -> Drawing {
+fn placed(
+    mut nodes: Vec<Node>,
+    graph: &Graph,
+    layers: &[Vec<usize>],
+    rows: &[f64],
+    is_tall: bool,
+) -> Drawing {
     let (unit, gap) =
         if is_tall { (BOX_WIDTH + ROW_GAP, LAYER_GAPS.1) } else { (BOX_HEIGHT + ROW_GAP, LAYER_GAPS.0) };
     let first = rows.iter().copied().fold(f64::INFINITY, f64::min);
@@ -278,7 +287,13 @@ fn path(line: &[usize], nodes: &[Node], centres: &[(i64, i64)], is_tall: bool) -
     let point = |(at, place): (usize, &usize)| {
         let (x, y) = centres[*place];
         let half = nodes.get(*place).map_or(0, |node| if is_tall { node.height } else { node.width } / 2);
-        let towards = if at == 0 { half } else if at == last { -half } else { 0 };
+        let towards = if at == 0 {
+            half
+        } else if at == last {
+            -half
+        } else {
+            0
+        };
         if is_tall { (x, y + towards) } else { (x + towards, y) }
     };
     let points: Vec<(i64, i64)> = line.iter().enumerate().map(point).collect();
@@ -353,7 +368,10 @@ mod tests {
         assert_eq!(at("a").y, at("d").y, "both sit in the middle");
         assert_eq!(drawing.lines.len(), 4);
         assert_eq!(at("c").title, "c: Failed – exit 1");
-        assert!(drawing.nodes.iter().all(|n| n.x >= 0 && n.y >= 0 && n.x + n.width <= drawing.width && n.y + n.height <= drawing.height));
+        assert!(drawing.nodes.iter().all(|n| n.x >= 0
+            && n.y >= 0
+            && n.x + n.width <= drawing.width
+            && n.y + n.height <= drawing.height));
     }
 
     #[test]
@@ -361,14 +379,21 @@ mod tests {
         let mut nodes = Map::new();
         for layer in 0..5 {
             for at in 0..8 {
-                let children: Vec<String> = (0..3).map(|n| format!("n{}-{}", layer + 1, (at * 3 + n) % 8)).collect();
-                nodes.insert(format!("n{layer}-{at}"), json!({ "displayName": "x", "type": "Pod", "children": children }));
+                let children: Vec<String> =
+                    (0..3).map(|n| format!("n{}-{}", layer + 1, (at * 3 + n) % 8)).collect();
+                nodes.insert(
+                    format!("n{layer}-{at}"),
+                    json!({ "displayName": "x", "type": "Pod", "children": children }),
+                );
             }
         }
         let drawing = draw(&nodes).expect("a drawing");
         for (at, a) in drawing.nodes.iter().enumerate() {
             for b in &drawing.nodes[at + 1..] {
-                let apart = a.x + a.width <= b.x || b.x + b.width <= a.x || a.y + a.height <= b.y || b.y + b.height <= a.y;
+                let apart = a.x + a.width <= b.x
+                    || b.x + b.width <= a.x
+                    || a.y + a.height <= b.y
+                    || b.y + b.height <= a.y;
                 assert!(apart, "{a:?} {b:?}");
             }
         }
@@ -380,7 +405,8 @@ mod tests {
         let drawing = drawing(json!({ "a": pod("a", &["b", "d"]), "b": pod("b", &["c"]), "c": pod("c", &["d"]), "d": pod("d", &[]) }))
             .expect("a drawing");
         let b = drawing.nodes.iter().find(|node| node.label == "b").expect("drawn");
-        let long = drawing.lines.iter().find(|line| line.matches('C').count() == 3).expect("a line with two bends");
+        let long =
+            drawing.lines.iter().find(|line| line.matches('C').count() == 3).expect("a line with two bends");
         let bend = long.split(' ').nth(7).and_then(|y| y.parse::<i64>().ok()).expect("a bend");
         assert!(bend <= b.y || bend >= b.y + b.height, "{long} passes through {b:?}");
     }
@@ -389,7 +415,10 @@ mod tests {
     fn a_long_chain_runs_down_the_page() {
         let mut nodes = Map::new();
         for at in 0..12 {
-            nodes.insert(at.to_string(), json!({ "type": "Pod", "displayName": "x", "children": [(at + 1).to_string()] }));
+            nodes.insert(
+                at.to_string(),
+                json!({ "type": "Pod", "displayName": "x", "children": [(at + 1).to_string()] }),
+            );
         }
         let drawing = draw(&nodes).expect("a drawing");
         assert!(drawing.is_tall && drawing.width < 300 && drawing.height > 700, "{drawing:?}");

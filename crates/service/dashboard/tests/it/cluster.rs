@@ -60,7 +60,8 @@ pub(crate) async fn start_with(kinds: Vec<ResourceDef>, objects: &[Value]) -> Cl
     let config = ApiConfig { kinds, ..ApiConfig::default() };
     let server = ApiServer::open(config, database, Arc::new(SystemClock)).expect("an API server");
     let client = server.client("default");
-    let spaces: BTreeSet<&str> = objects.iter().filter_map(|object| object["metadata"]["namespace"].as_str()).collect();
+    let spaces: BTreeSet<&str> =
+        objects.iter().filter_map(|object| object["metadata"]["namespace"].as_str()).collect();
     for name in spaces {
         let space = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         let space: DynamicObject = serde_json::from_value(space).expect("an object");
@@ -71,7 +72,11 @@ pub(crate) async fn start_with(kinds: Vec<ResourceDef>, objects: &[Value]) -> Cl
     for object in objects {
         put(&client, object).await;
     }
-    let links = [("Production", "http://127.0.0.1:8080"), ("Tracking", "http://127.0.0.1:5000"), ("Git", "http://127.0.0.1:8418/pipeline.git")];
+    let links = [
+        ("Production", "http://127.0.0.1:8080"),
+        ("Tracking", "http://127.0.0.1:5000"),
+        ("Git", "http://127.0.0.1:8418/pipeline.git"),
+    ];
     let config = Config {
         title: "GourmetGram".into(),
         links: links.map(|(name, url)| Link { name: name.into(), url: url.into() }).into(),

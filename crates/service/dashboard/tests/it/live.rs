@@ -30,7 +30,12 @@ async fn a_change_is_sent_as_a_new_rendering() {
             seen.push_str(&String::from_utf8_lossy(&chunk));
             if !changed && seen.contains("judge-canary") {
                 changed = true;
-                set_status(&cluster.client, &flow, &json!({ "phase": "Failed", "message": "stopped by hand" })).await;
+                set_status(
+                    &cluster.client,
+                    &flow,
+                    &json!({ "phase": "Failed", "message": "stopped by hand" }),
+                )
+                .await;
             }
         }
     };

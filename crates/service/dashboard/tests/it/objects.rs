@@ -63,9 +63,7 @@ pub(crate) fn deployment(place: &str, version: &str, ready: i64) -> Value {
 }
 
 fn route() -> Value {
-    let backend = |place: &str, weight: i64| {
-        json!({ "name": "gourmetgram", "namespace": format!("gourmetgram-{place}"), "port": 80, "weight": weight })
-    };
+    let backend = |place: &str, weight: i64| json!({ "name": "gourmetgram", "namespace": format!("gourmetgram-{place}"), "port": 80, "weight": weight });
     json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
         "metadata": { "name": "gourmetgram", "namespace": "gourmetgram-platform" },
@@ -113,7 +111,15 @@ fn current() -> Value {
 pub(crate) struct Nodes(Map<String, Value>);
 
 impl Nodes {
-    fn add(&mut self, id: &str, kind: &str, phase: &str, times: (i64, i64), boundary: &str, children: &[&str]) -> &mut Value {
+    fn add(
+        &mut self,
+        id: &str,
+        kind: &str,
+        phase: &str,
+        times: (i64, i64),
+        boundary: &str,
+        children: &[&str],
+    ) -> &mut Value {
         let mut node = json!({ "id": id, "name": id, "displayName": id, "type": kind, "phase": phase, "children": children });
         if !boundary.is_empty() {
             node["boundaryID"] = boundary.into();
@@ -136,18 +142,33 @@ pub(crate) fn workflow(name: &str, phase: &str) -> Value {
     nodes.add("checkout", "Pod", "Succeeded", (311, 309), name, &["train", "fetch-reference"]);
     nodes.add("fetch-reference", "Pod", "Succeeded", (308, 300), name, &["evaluate"]);
     nodes.add("train", "Retry", "Succeeded", (308, 262), name, &["train(0)", "train(1)"]);
-    nodes.add("train(0)", "Pod", "Failed", (308, 300), name, &[])["message"] = "Error (exit code 137): out of memory".into();
+    nodes.add("train(0)", "Pod", "Failed", (308, 300), name, &[])["message"] =
+        "Error (exit code 137): out of memory".into();
     nodes.add("train(1)", "Pod", "Succeeded", (298, 262), name, &["evaluate"]);
     nodes.add("evaluate", "Pod", "Succeeded", (261, 250), name, &["register"]);
     nodes.add("register", "Pod", "Succeeded", (249, 246), name, &["deliver"]);
     nodes.add("deliver", "Steps", phase, (245, 0), name, &["[0]"]);
     nodes.add("[0]", "StepGroup", "Succeeded", (245, 0), "deliver", &["build-image"]);
     nodes.add("build-image", "Pod", "Succeeded", (245, 212), "deliver", &["[1]"]);
-    nodes.add("[1]", "StepGroup", "Succeeded", (212, 0), "deliver", &["staging-contract-test", "staging-load-test"]);
+    nodes.add(
+        "[1]",
+        "StepGroup",
+        "Succeeded",
+        (212, 0),
+        "deliver",
+        &["staging-contract-test", "staging-load-test"],
+    );
     nodes.add("staging-contract-test", "Pod", "Succeeded", (205, 190), "deliver", &["[2]"]);
     nodes.add("staging-load-test", "Pod", "Succeeded", (205, 150), "deliver", &["[2]"]);
     nodes.add("[2]", "StepGroup", phase, (149, 0), "deliver", &["judge-canary"]);
-    let last = nodes.add("judge-canary", "Pod", if running { "Running" } else { phase }, (139, if running { 0 } else { 30 }), "deliver", &["promote"]);
+    let last = nodes.add(
+        "judge-canary",
+        "Pod",
+        if running { "Running" } else { phase },
+        (139, if running { 0 } else { 30 }),
+        "deliver",
+        &["promote"],
+    );
     if phase == "Failed" {
         last["message"] = "The canary gate failed: agreement 0.52 is below 0.70.".into();
     }
@@ -171,7 +192,12 @@ pub(crate) fn afternoon() -> Vec<Value> {
     vec![
         application("staging", "Healthy", "Synced", ""),
         application("canary", "Progressing", "Synced", ""),
-        application("production", "Healthy", "OutOfSync", "ComparisonError: the chart's values are 2 commits behind"),
+        application(
+            "production",
+            "Healthy",
+            "OutOfSync",
+            "ComparisonError: the chart's values are 2 commits behind",
+        ),
         application("platform", "Healthy", "Synced", ""),
         deployment("staging", "7", 2),
         deployment("canary", "7", 1),

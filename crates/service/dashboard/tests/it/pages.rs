@@ -20,8 +20,22 @@ async fn the_first_page_shows_everything_without_a_script() {
     let cluster = start(&afternoon()).await;
     let page = cluster.page("/").await;
     shows(&page, &["<title>Overview · GourmetGram</title>", "href=\"http://127.0.0.1:5000\"", "Tracking"]);
-    shows(&page, &["production", "OutOfSync", "2 commits behind", "2 of 2 ready", "90 %", "10 %", "Reports</dt><dd>6<"]);
-    shows(&page, &["food11-7c1f", "In canary", "in progress", "staging-load", "95th percentile 84 ms", "0.8741"]);
+    shows(
+        &page,
+        &[
+            "production",
+            "OutOfSync",
+            "2 commits behind",
+            "2 of 2 ready",
+            "90 %",
+            "10 %",
+            "Reports</dt><dd>6<",
+        ],
+    );
+    shows(
+        &page,
+        &["food11-7c1f", "In canary", "in progress", "staging-load", "95th percentile 84 ms", "0.8741"],
+    );
     shows(&page, &["food11-63de", "Stopped", "food11-51aa", "Promoted"]);
     shows(&page, &["train-model-7c1f", "8/10", "train(0)", "exit code 137", "judge-canary"]);
     shows(&page, &["href=\"/applications/gourmetgram-platform\""]);
@@ -33,9 +47,27 @@ async fn the_first_page_shows_everything_without_a_script() {
 async fn each_thing_has_its_page() {
     let cluster = start(&afternoon()).await;
     let page = cluster.page("/workflows/gourmetgram-pipeline/train-model-7c1f").await;
-    shows(&page, &["<svg", "staging-contract-te…", "staging-contract-test: Succeeded", "class=\"edge\"", "train-model", "version"]);
+    shows(
+        &page,
+        &[
+            "<svg",
+            "staging-contract-te…",
+            "staging-contract-test: Succeeded",
+            "class=\"edge\"",
+            "train-model",
+            "version",
+        ],
+    );
     let page = cluster.page("/releases/food11-7c1f").await;
-    shows(&page, &["193addf574ce40db8cd742b9dc6bd207", "/workflows/gourmetgram-pipeline/train-model-7c1f", "mcnemarP", "0.3125"]);
+    shows(
+        &page,
+        &[
+            "193addf574ce40db8cd742b9dc6bd207",
+            "/workflows/gourmetgram-pipeline/train-model-7c1f",
+            "mcnemarP",
+            "0.3125",
+        ],
+    );
     let page = cluster.page("/applications/gourmetgram-production").await;
     shows(&page, &["SyncError", "k8s/production", "successfully synced", "Deployment", "wave 1, hook"]);
     for missing in ["/releases/none", "/workflows/x/y", "/applications/none", "/nothing"] {
@@ -52,9 +84,15 @@ async fn texts_from_outside_stay_texts() {
     flow["status"]["nodes"]["train"]["displayName"] = hostile.into();
     flow["spec"]["arguments"]["parameters"][0]["value"] = hostile.into();
     let gates = json!([{ "name": hostile, "verdict": "fail", "reason": hostile, "evidence": { hostile: hostile }, "at": "" }]);
-    let bad = release("evil", hostile, json!({ "phase": "Stopped", "message": hostile, "gates": gates, "workflow": "\"><script>" }));
+    let bad = release(
+        "evil",
+        hostile,
+        json!({ "phase": "Stopped", "message": hostile, "gates": gates, "workflow": "\"><script>" }),
+    );
     let cluster = start(&[flow, bad, application("staging", hostile, hostile, hostile)]).await;
-    for path in ["/", "/releases/evil", "/workflows/gourmetgram-pipeline/evil", "/applications/gourmetgram-staging"] {
+    for path in
+        ["/", "/releases/evil", "/workflows/gourmetgram-pipeline/evil", "/applications/gourmetgram-staging"]
+    {
         let page = cluster.page(path).await;
         assert!(!page.contains("<script>") && !page.contains("<img src=x"), "{path}\n{page}");
         shows(&page, &["&#60;script&#62;alert(1)"]);
@@ -66,13 +104,17 @@ async fn answers_forbid_what_the_pages_do_not_need() {
     let cluster = start(&[]).await;
     let response = cluster.http.get(&cluster.url).send().await.expect("an answer");
     let policy = response.headers()["content-security-policy"].to_str().expect("text").to_owned();
-    assert!(policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"), "{policy}");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"),
+        "{policy}"
+    );
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     let page = response.text().await.expect("a page");
     shows(&page, &["No release yet", "No workflow has run yet", "Not deployed"]);
     let post = cluster.http.request(Method::POST, &cluster.url).send().await.expect("an answer");
     assert_eq!(post.status(), 405);
-    let foreign = cluster.http.get(&cluster.url).header("host", "evil.example").send().await.expect("an answer");
+    let foreign =
+        cluster.http.get(&cluster.url).header("host", "evil.example").send().await.expect("an answer");
     assert_eq!(foreign.status(), 421);
     for asset in ["/assets/style.css", "/assets/live.js", "/assets/icon.svg"] {
         assert!(cluster.page(asset).await.len() > 100, "{asset}");
@@ -81,10 +123,17 @@ async fn answers_forbid_what_the_pages_do_not_need() {
 
 #[tokio::test]
 async fn a_kind_that_is_not_served_is_named() {
-    let served = kinds().into_iter().filter(|kind| kind.kind != "Application" && kind.kind != "HTTPRoute").collect();
+    let served =
+        kinds().into_iter().filter(|kind| kind.kind != "Application" && kind.kind != "HTTPRoute").collect();
     let cluster = start_with(served, &[workflow("w", "Running")]).await;
     let page = cluster.page("/").await;
-    shows(&page, &["<b>Applications</b> cannot be shown completely. The API server does not serve them.", "judge-canary"]);
+    shows(
+        &page,
+        &[
+            "<b>Applications</b> cannot be shown completely. The API server does not serve them.",
+            "judge-canary",
+        ],
+    );
 }
 
 #[tokio::test]

@@ -24,7 +24,11 @@ async fn pages_can_be_photographed() {
         ("application", "/applications/gourmetgram-production"),
     ];
     for (name, path) in pages {
-        for (look, size, extra) in [("light", "1280,1500", None), ("dark", "1280,1500", Some("--force-dark-mode")), ("narrow", "430,2200", None)] {
+        for (look, size, extra) in [
+            ("light", "1280,1500", None),
+            ("dark", "1280,1500", Some("--force-dark-mode")),
+            ("narrow", "430,2200", None),
+        ] {
             let file = Path::new(&folder).join(format!("{name}-{look}.png"));
             photograph(&format!("{}{path}", cluster.url), &file, size, extra).await;
             assert!(file.metadata().is_ok_and(|meta| meta.len() > 5_000), "{}", file.display());
@@ -36,7 +40,13 @@ async fn photograph(url: &str, file: &Path, size: &str, extra: Option<&str>) {
     let profile = tempfile::tempdir().expect("a scratch folder");
     let mut browser = Command::new("chromium");
     browser
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+        ])
         .args(["--disable-component-update", "--disable-sync", "--hide-scrollbars", "--timeout=2500"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(format!("--window-size={size}"))
