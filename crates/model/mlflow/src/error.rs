@@ -50,7 +50,9 @@ impl ErrorCode {
     /// The HTTP status that carries it.
     pub const fn http_status(self) -> u16 {
         match self {
-            ErrorCode::InvalidParameterValue | ErrorCode::BadRequest | ErrorCode::ResourceAlreadyExists => 400,
+            ErrorCode::InvalidParameterValue | ErrorCode::BadRequest | ErrorCode::ResourceAlreadyExists => {
+                400
+            }
             ErrorCode::Unauthenticated => 401,
             ErrorCode::PermissionDenied => 403,
             ErrorCode::ResourceDoesNotExist | ErrorCode::EndpointNotFound => 404,

@@ -8,8 +8,8 @@ mod lexer;
 mod parser;
 mod schema;
 
-pub use parser::parse;
 pub(crate) use parser::identifier_of;
+pub use parser::parse;
 pub use schema::{EXPERIMENTS, LOGGED_MODELS, MODEL_VERSIONS, REGISTERED_MODELS, RUNS, Schema};
 
 /// What a comparison is about.
@@ -90,10 +90,7 @@ impl Operator {
 
     /// Orders numbers; has no meaning for text.
     pub const fn is_ordering(self) -> bool {
-        matches!(
-            self,
-            Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual
-        )
+        matches!(self, Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual)
     }
 }
 

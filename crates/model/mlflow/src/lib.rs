@@ -27,8 +27,8 @@ pub use error::{ApiError, ErrorCode};
 pub use logged_model::{LoggedModel, LoggedModelData, LoggedModelInfo, LoggedModelStatus};
 pub use registry::{Alias, ModelVersion, RegisteredModel, Stage};
 pub use tracking::{
-    Dataset, DatasetInput, Experiment, FileInfo, KeyValue, LifecycleStage, Metric, ModelInput, ModelOutput, Run,
-    RunData, RunInfo, RunInputs, RunOutputs, RunStatus, ViewType,
+    Dataset, DatasetInput, Experiment, FileInfo, KeyValue, LifecycleStage, Metric, ModelInput, ModelOutput,
+    Run, RunData, RunInfo, RunInputs, RunOutputs, RunStatus, ViewType,
 };
 
 /// Name of the experiment that always exists, with id `0`.

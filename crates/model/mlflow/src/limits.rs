@@ -50,12 +50,14 @@ pub fn length(what: &str, limit: usize, value: &str) -> Result<(), ApiError> {
 /// MLflow's message, with `path` as the place in the request.
 pub fn name(name: &str, path: &str) -> Result<(), ApiError> {
     let quoted = serde_json::Value::from(name);
-    let invalid =
-        |why: &str| ApiError::invalid(format!("Invalid value {quoted} for parameter '{path}' supplied: {why}"));
+    let invalid = |why: &str| {
+        ApiError::invalid(format!("Invalid value {quoted} for parameter '{path}' supplied: {why}"))
+    };
     if !name.chars().all(|c| c.is_alphanumeric() || "_-. :/".contains(c)) {
         return Err(invalid(BAD_CHARACTERS));
     }
-    if name.is_empty() || name.starts_with('/') || name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    if name.is_empty() || name.starts_with('/') || name.split('/').any(|part| matches!(part, "" | "." | ".."))
+    {
         return Err(invalid(
             "Names may be treated as files in certain cases, and must not resolve to other names when treated as such.",
         ));
@@ -188,7 +190,9 @@ pub fn model_name(name: &str) -> Result<(), ApiError> {
         return Err(ApiError::missing("name"));
     }
     if name.contains(['/', ':']) || name == "." || name == ".." {
-        return Err(ApiError::invalid(format!("Invalid model name '{name}'. Names cannot contain '/' or ':'.")));
+        return Err(ApiError::invalid(format!(
+            "Invalid model name '{name}'. Names cannot contain '/' or ':'."
+        )));
     }
     length("name", MAX_MODEL_NAME, name)
 }
@@ -243,7 +247,10 @@ pub fn new_alias(name: &str) -> Result<(), ApiError> {
     if name.eq_ignore_ascii_case("latest") {
         return Err(ApiError::invalid("'latest' alias name (case insensitive) is reserved."));
     }
-    if name.strip_prefix(['v', 'V']).is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit())) {
+    if name
+        .strip_prefix(['v', 'V'])
+        .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit()))
+    {
         return Err(ApiError::invalid(format!("Version alias name '{name}' is reserved.")));
     }
     Ok(())
@@ -270,7 +277,9 @@ mod tests {
         let error = batch(&[], &mut many, &mut []).expect_err("too many");
         assert!(error.message.contains("at most 100 params. Got 101 params"), "{}", error.message);
         let mut twice = [KeyValue::new("a", "1"), KeyValue::new("a", "1")];
-        assert!(batch(&[], &mut twice, &mut []).expect_err("twice").message.contains("Duplicate parameter keys"));
+        assert!(
+            batch(&[], &mut twice, &mut []).expect_err("twice").message.contains("Duplicate parameter keys")
+        );
         let mut long = [KeyValue::new("a", "ü".repeat(6001))];
         batch(&[], &mut long, &mut []).expect("cut");
         assert_eq!(long[0].value.chars().count(), 6000);

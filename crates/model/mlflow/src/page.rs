@@ -24,7 +24,10 @@ pub fn offset(token: Option<&str>) -> Result<u64, ApiError> {
         .and_then(|value| value.get("offset"))
         .and_then(serde_json::Value::as_u64)
         .ok_or_else(|| {
-            ApiError::invalid(format!("Invalid page token, decoded value={}", String::from_utf8_lossy(&bytes)))
+            ApiError::invalid(format!(
+                "Invalid page token, decoded value={}",
+                String::from_utf8_lossy(&bytes)
+            ))
         })
 }
 

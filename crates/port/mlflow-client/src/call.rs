@@ -37,7 +37,8 @@ impl Client {
         query: &[(&str, &str)],
     ) -> Result<T> {
         let url = self.endpoint(path);
-        let response = self.send(what, Repeat::Always, self.limits.call, || self.http.get(&url).query(query)).await?;
+        let response =
+            self.send(what, Repeat::Always, self.limits.call, || self.http.get(&url).query(query)).await?;
         self.read(what, response).await
     }
 
@@ -89,8 +90,10 @@ impl Client {
                     Ok(response) => repeat == Repeat::Always && is_passing(response.status()),
                 };
             if !again {
-                let response =
-                    outcome.map_err(|source| Error::Unreachable { what: what.to_owned(), source: source.without_url() })?;
+                let response = outcome.map_err(|source| Error::Unreachable {
+                    what: what.to_owned(),
+                    source: source.without_url(),
+                })?;
                 return if response.status().is_success() {
                     Ok(response)
                 } else {
@@ -133,7 +136,8 @@ pub(crate) async fn gather(what: &str, mut response: Response, limit: u64) -> Re
 
 /// The server may be well again in a moment.
 fn is_passing(status: StatusCode) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+    status == StatusCode::TOO_MANY_REQUESTS
+        || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
 }
 
 async fn refusal(what: &str, mut response: Response) -> Error {

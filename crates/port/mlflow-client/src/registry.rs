@@ -72,7 +72,10 @@ impl Client {
     ) -> Result<ModelVersion> {
         let body = json!({ "name": name, "source": source, "run_id": run_id, "tags": tags });
         let what = format!("register a version of `{name}`");
-        Ok(self.post::<OneVersion>(&what, "model-versions/create", &body, Repeat::IfUnsent).await?.model_version)
+        Ok(self
+            .post::<OneVersion>(&what, "model-versions/create", &body, Repeat::IfUnsent)
+            .await?
+            .model_version)
     }
 
     /// A version by its number.
@@ -101,7 +104,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Error`]
-    pub async fn find_version_by_tag(&self, name: &str, key: &str, value: &str) -> Result<Option<ModelVersion>> {
+    pub async fn find_version_by_tag(
+        &self,
+        name: &str,
+        key: &str,
+        value: &str,
+    ) -> Result<Option<ModelVersion>> {
         let filter = format!("{} AND {}", name_is(name)?, tag_is(key, value)?);
         Ok(self.search_versions(&filter, &["version_number DESC"], 1).await?.into_iter().next())
     }
@@ -195,7 +203,8 @@ impl Client {
 }
 
 fn name_is(name: &str) -> Result<String> {
-    let quoted = filter::quote(name)
-        .ok_or_else(|| Error::Request(format!("the model `{name}` cannot be searched for: its name holds quotes")))?;
+    let quoted = filter::quote(name).ok_or_else(|| {
+        Error::Request(format!("the model `{name}` cannot be searched for: its name holds quotes"))
+    })?;
     Ok(format!("name = {quoted}"))
 }

@@ -70,7 +70,9 @@ pub(crate) fn tag_is(key: &str, value: &str) -> Result<String> {
     let value = filter::quote(value);
     match value {
         Some(value) if !key.contains('`') => Ok(format!("tags.`{key}` = {value}")),
-        _ => Err(Error::Request(format!("the tag `{key}` cannot be searched for: its name or value holds quotes"))),
+        _ => Err(Error::Request(format!(
+            "the tag `{key}` cannot be searched for: its name or value holds quotes"
+        ))),
     }
 }
 

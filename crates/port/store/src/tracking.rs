@@ -31,7 +31,8 @@ pub use search::{Page, RunSearch, Search};
 pub use versions::NewVersion;
 
 /// The tables. To be given to [`Database::open`].
-pub const MIGRATION: Migration = Migration { module: "tracking", steps: &[include_str!("tracking/tables.sql")] };
+pub const MIGRATION: Migration =
+    Migration { module: "tracking", steps: &[include_str!("tracking/tables.sql")] };
 
 /// Why the tracking store could not do something.
 #[derive(Debug, thiserror::Error)]

@@ -22,7 +22,8 @@ pub(crate) async fn guard(State(shared): State<Shared>, request: Request, next: 
     let mut response = if is_ours(request.headers(), &shared.hosts) {
         next.run(request).await
     } else {
-        let told = "This dashboard is not known by that name. Add the name to `hosts` in its configuration.\n";
+        let told =
+            "This dashboard is not known by that name. Add the name to `hosts` in its configuration.\n";
         (StatusCode::MISDIRECTED_REQUEST, told).into_response()
     };
     let headers = response.headers_mut();
@@ -61,9 +62,14 @@ mod tests {
             headers.insert(header::HOST, HeaderValue::from_str(host).expect("a header"));
             is_ours(&headers, &["galley.example.org".into()])
         };
-        for host in ["127.0.0.1:8870", "[::1]:8870", "localhost", "x.localhost:1", "galley.example.org:443",
-            "dashboard.gourmetgram-platform.svc.cluster.local"]
-        {
+        for host in [
+            "127.0.0.1:8870",
+            "[::1]:8870",
+            "localhost",
+            "x.localhost:1",
+            "galley.example.org:443",
+            "dashboard.gourmetgram-platform.svc.cluster.local",
+        ] {
             assert!(ours(host), "{host}");
         }
         for host in ["evil.example:8870", "localhost.evil.example", "svc.cluster.local.evil.example"] {

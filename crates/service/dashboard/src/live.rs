@@ -37,7 +37,8 @@ pub(crate) struct Follow {
 pub(crate) async fn events(State(shared): State<Shared>, Query(follow): Query<Follow>) -> Response {
     let Some(page) = Page::at(&follow.page) else { return StatusCode::NOT_FOUND.into_response() };
     let Ok(place) = shared.streams.clone().try_acquire_owned() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "Too many pages are followed at one time.\n").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, "Too many pages are followed at one time.\n")
+            .into_response();
     };
     Sse::new(renderings(shared, page, place)).keep_alive(KeepAlive::default()).into_response()
 }

@@ -34,8 +34,14 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/applications/{name}", get(application))
         .route("/events", get(live::events))
         .route("/health", get(|| async { "OK" }))
-        .route("/assets/style.css", get(|| asset("text/css; charset=utf-8", include_str!("../assets/style.css"))))
-        .route("/assets/live.js", get(|| asset("text/javascript; charset=utf-8", include_str!("../assets/live.js"))))
+        .route(
+            "/assets/style.css",
+            get(|| asset("text/css; charset=utf-8", include_str!("../assets/style.css"))),
+        )
+        .route(
+            "/assets/live.js",
+            get(|| asset("text/javascript; charset=utf-8", include_str!("../assets/live.js"))),
+        )
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", include_str!("../assets/icon.svg"))))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(shared.clone(), guard::guard))
@@ -69,7 +75,9 @@ impl Page {
         match parts.as_slice() {
             [] => Some(Page::Home),
             ["releases", name] => Some(Page::Release((*name).to_owned())),
-            ["workflows", namespace, name] => Some(Page::Workflow((*namespace).to_owned(), (*name).to_owned())),
+            ["workflows", namespace, name] => {
+                Some(Page::Workflow((*namespace).to_owned(), (*name).to_owned()))
+            }
             ["applications", name] => Some(Page::Application((*name).to_owned())),
             _ => None,
         }
@@ -90,9 +98,8 @@ impl Page {
             Page::Release(name) => {
                 view::release(&snapshot, name, now).map(|page| ReleaseBody { page: &page }.render())
             }
-            Page::Workflow(namespace, name) => {
-                view::workflow(&snapshot, namespace, name, now).map(|page| WorkflowBody { page: &page }.render())
-            }
+            Page::Workflow(namespace, name) => view::workflow(&snapshot, namespace, name, now)
+                .map(|page| WorkflowBody { page: &page }.render()),
             Page::Application(name) => {
                 view::application(&snapshot, name, now).map(|page| ApplicationBody { page: &page }.render())
             }

@@ -82,7 +82,8 @@ impl Snapshot {
                 "Workflow" => Kind::Workflow,
                 other => panic!("{other} is not watched"),
             };
-            let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
+            let text =
+                |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
             let key = (text("/metadata/namespace"), text("/metadata/name"));
             snapshot.objects.entry(kind).or_default().insert(key, Arc::new(object.clone()));
         }

@@ -85,7 +85,9 @@ impl Moment {
     /// The moment that a text names, seen from `now`.
     pub(crate) fn of(text: &str, now: Timestamp) -> Self {
         match text.parse::<Timestamp>() {
-            Ok(moment) => Moment { iso: text.to_owned(), ago: ago(now.duration_since(moment).unsigned_abs()) },
+            Ok(moment) => {
+                Moment { iso: text.to_owned(), ago: ago(now.duration_since(moment).unsigned_abs()) }
+            }
             Err(_) => Moment::default(),
         }
     }
@@ -141,7 +143,11 @@ pub(crate) fn namespace(object: &Value) -> &str {
 /// A commit or digest, short.
 pub(crate) fn short(id: &str) -> String {
     let id = id.strip_prefix("sha256:").unwrap_or(id);
-    if id.len() > 12 && id.chars().all(|c| c.is_ascii_hexdigit()) { id[..8].to_owned() } else { id.to_owned() }
+    if id.len() > 12 && id.chars().all(|c| c.is_ascii_hexdigit()) {
+        id[..8].to_owned()
+    } else {
+        id.to_owned()
+    }
 }
 
 /// An image reference with its digest shortened.

@@ -30,7 +30,9 @@ impl Kind {
         let (group, version, kind, plural) = match self {
             Kind::Application => ("argoproj.io", "v1alpha1", "Application", "applications"),
             Kind::Workflow => ("argoproj.io", "v1alpha1", "Workflow", "workflows"),
-            Kind::Release => (galley_release_types::GROUP, galley_release_types::VERSION, "Release", "releases"),
+            Kind::Release => {
+                (galley_release_types::GROUP, galley_release_types::VERSION, "Release", "releases")
+            }
             Kind::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Kind::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
         };
@@ -64,7 +66,9 @@ impl Watches {
     /// Every kind has been listed once, or cannot be.
     pub(crate) fn is_complete(&self) -> bool {
         let known = self.known.lock().unwrap_or_else(|p| p.into_inner());
-        Kind::ALL.iter().all(|kind| known.get(kind).is_some_and(|known| known.listed || known.problem.is_some()))
+        Kind::ALL
+            .iter()
+            .all(|kind| known.get(kind).is_some_and(|known| known.listed || known.problem.is_some()))
     }
 
     /// All objects at this moment.
@@ -113,7 +117,9 @@ impl Watches {
                 Ok(watcher::Event::InitApply(object)) => insert(&mut listing, object),
                 Ok(watcher::Event::InitDone) => {
                     let objects = std::mem::take(&mut listing);
-                    self.change(kind, |known| *known = Known { problem: too_many(&objects), objects, listed: true });
+                    self.change(kind, |known| {
+                        *known = Known { problem: too_many(&objects), objects, listed: true }
+                    });
                 }
                 Ok(watcher::Event::Apply(object)) => self.change(kind, |known| {
                     insert(&mut known.objects, object);
@@ -124,10 +130,15 @@ impl Watches {
                     known.problem = too_many(&known.objects);
                 }),
                 Err(error) => {
-                    tracing::debug!(kind = kind.plural(), error = &error as &dyn std::error::Error, "watch failed");
+                    tracing::debug!(
+                        kind = kind.plural(),
+                        error = &error as &dyn std::error::Error,
+                        "watch failed"
+                    );
                     let problem = told(&error);
                     let known = self.known.lock().unwrap_or_else(|p| p.into_inner());
-                    let repeated = known.get(&kind).is_some_and(|known| known.problem.as_ref() == Some(&problem));
+                    let repeated =
+                        known.get(&kind).is_some_and(|known| known.problem.as_ref() == Some(&problem));
                     drop(known);
                     if !repeated {
                         self.change(kind, |known| known.problem = Some(problem));

@@ -28,7 +28,10 @@ impl From<tracking::Error> for Failure {
             tracking::Error::Api(error) => Failure(error),
             tracking::Error::Store(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the tracking database failed");
-                Failure(ApiError::new(ErrorCode::InternalError, "The tracking database failed. See the server's log."))
+                Failure(ApiError::new(
+                    ErrorCode::InternalError,
+                    "The tracking database failed. See the server's log.",
+                ))
             }
         }
     }
@@ -36,7 +39,8 @@ impl From<tracking::Error> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self.0.body())).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let ask = HeaderValue::from_static("Basic realm=\"mlflow\"");

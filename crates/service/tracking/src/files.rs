@@ -14,12 +14,7 @@ use std::{
 use axum::body::Body;
 use galley_mlflow::{ApiError, ErrorCode, FileInfo, path};
 use http_body_util::BodyExt;
-use tokio::{
-    fs,
-    io::AsyncWriteExt,
-    sync::Semaphore,
-    time::timeout,
-};
+use tokio::{fs, io::AsyncWriteExt, sync::Semaphore, time::timeout};
 
 use crate::{config::Config, names};
 
@@ -69,7 +64,8 @@ impl Files {
         if target == self.root {
             return Err(ApiError::invalid("Invalid path"));
         }
-        let busy = || ApiError::new(ErrorCode::TemporarilyUnavailable, "Too many uploads at one time; try again.");
+        let busy =
+            || ApiError::new(ErrorCode::TemporarilyUnavailable, "Too many uploads at one time; try again.");
         let turn = timeout(TURN, self.turns.clone().acquire_owned()).await.map_err(|_| busy())?;
         let _turn = turn.map_err(|_| busy())?;
         let temporary = Temporary(self.root.join(UPLOADS).join(names::id()));
@@ -86,12 +82,16 @@ impl Files {
                 ApiError::new(ErrorCode::BadRequest, "The upload stopped: no bytes arrived for too long.")
             })?;
             let Some(frame) = frame else { break };
-            let frame = frame
-                .map_err(|error| ApiError::new(ErrorCode::BadRequest, format!("The upload broke off: {error}")))?;
+            let frame = frame.map_err(|error| {
+                ApiError::new(ErrorCode::BadRequest, format!("The upload broke off: {error}"))
+            })?;
             let Ok(bytes) = frame.into_data() else { continue };
             size += bytes.len() as u64;
             if size > self.max_file {
-                return Err(ApiError::invalid(format!("An artifact may have at most {} bytes.", self.max_file)));
+                return Err(ApiError::invalid(format!(
+                    "An artifact may have at most {} bytes.",
+                    self.max_file
+                )));
             }
             file.write_all(&bytes).await.map_err(written)?;
         }
@@ -132,7 +132,10 @@ impl Files {
             let file_size = meta.is_file().then(|| i64::try_from(meta.len()).unwrap_or(i64::MAX));
             found.push(FileInfo { path: name, is_dir: meta.is_dir(), file_size });
             if found.len() > self.max_listed {
-                return Err(ApiError::invalid(format!("More than {} entries; name a folder.", self.max_listed)));
+                return Err(ApiError::invalid(format!(
+                    "More than {} entries; name a folder.",
+                    self.max_listed
+                )));
             }
         }
         found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -150,7 +153,8 @@ impl Files {
             Err(error) if is_missing(&error) => return Ok(()),
             Err(error) => return Err(failed(artifact, &error)),
         };
-        let done = if meta.is_dir() { fs::remove_dir_all(&target).await } else { fs::remove_file(&target).await };
+        let done =
+            if meta.is_dir() { fs::remove_dir_all(&target).await } else { fs::remove_file(&target).await };
         done.map_err(|error| failed(artifact, &error))
     }
 }
@@ -174,8 +178,15 @@ fn failed(artifact: &str, error: &io::Error) -> ApiError {
             ApiError::invalid(format!("Invalid path: '{artifact}' is in the way of another artifact."))
         }
         _ => {
-            tracing::error!(artifact, error = error as &dyn std::error::Error, "an artifact could not be handled");
-            ApiError::new(ErrorCode::InternalError, format!("'{artifact}' could not be stored or read: {error}"))
+            tracing::error!(
+                artifact,
+                error = error as &dyn std::error::Error,
+                "an artifact could not be handled"
+            );
+            ApiError::new(
+                ErrorCode::InternalError,
+                format!("'{artifact}' could not be stored or read: {error}"),
+            )
         }
     }
 }

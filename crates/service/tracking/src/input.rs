@@ -161,7 +161,9 @@ impl Input {
     pub(crate) fn list<T: DeserializeOwned>(&self, key: &str) -> Result<Vec<T>, ApiError> {
         let Some(value) = self.value(key) else { return Ok(Vec::new()) };
         let Value::Array(items) = value else { return Err(self.invalid(key, "Value must be an array.")) };
-        let read = |(index, item): (usize, &Value)| T::deserialize(item).map_err(|error| in_list(key, index, &error));
+        let read = |(index, item): (usize, &Value)| {
+            T::deserialize(item).map_err(|error| in_list(key, index, &error))
+        };
         items.iter().enumerate().map(read).collect()
     }
 

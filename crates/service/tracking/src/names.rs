@@ -1,14 +1,14 @@
 //! Names for runs and models that come without one.
 
 const FIRST: [&str; 32] = [
-    "amber", "brisk", "calm", "crisp", "dapper", "eager", "fresh", "gentle", "golden", "hearty", "honest", "jolly",
-    "keen", "lively", "mellow", "merry", "mild", "nimble", "plain", "proud", "quick", "quiet", "rare", "ripe", "salty",
-    "sharp", "smoky", "spicy", "sturdy", "sunny", "tender", "zesty",
+    "amber", "brisk", "calm", "crisp", "dapper", "eager", "fresh", "gentle", "golden", "hearty", "honest",
+    "jolly", "keen", "lively", "mellow", "merry", "mild", "nimble", "plain", "proud", "quick", "quiet",
+    "rare", "ripe", "salty", "sharp", "smoky", "spicy", "sturdy", "sunny", "tender", "zesty",
 ];
 const SECOND: [&str; 32] = [
-    "almond", "apple", "basil", "bean", "bread", "carrot", "cherry", "chive", "clove", "cocoa", "cumin", "curry",
-    "fennel", "fig", "ginger", "grape", "honey", "leek", "lemon", "lentil", "mango", "mint", "noodle", "olive", "onion",
-    "peach", "pepper", "plum", "rice", "sesame", "thyme", "walnut",
+    "almond", "apple", "basil", "bean", "bread", "carrot", "cherry", "chive", "clove", "cocoa", "cumin",
+    "curry", "fennel", "fig", "ginger", "grape", "honey", "leek", "lemon", "lentil", "mango", "mint",
+    "noodle", "olive", "onion", "peach", "pepper", "plum", "rice", "sesame", "thyme", "walnut",
 ];
 
 /// A fresh id: 32 hexadecimal letters.

@@ -87,8 +87,12 @@ impl Service {
     pub fn new(config: Config, deps: Deps) -> Result<Self, Error> {
         let files = Files::open(&config)
             .map_err(|source| Error::Folder { path: config.artifact_dir.clone(), source })?;
-        let parts =
-            Parts { store: Tracking::new(deps.database), files, authorize: deps.authorize, clock: deps.clock };
+        let parts = Parts {
+            store: Tracking::new(deps.database),
+            files,
+            authorize: deps.authorize,
+            clock: deps.clock,
+        };
         Ok(Service { shared: Shared(Arc::new(parts)), max_request_bytes: config.max_request_bytes })
     }
 

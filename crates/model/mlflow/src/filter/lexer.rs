@@ -91,7 +91,10 @@ fn number_length(rest: &str) -> usize {
     let mut at = usize::from(bytes[0] == b'-');
     while at < bytes.len() {
         let sign_of_exponent = matches!(bytes[at], b'-' | b'+') && matches!(bytes[at - 1], b'e' | b'E');
-        if !(bytes[at].is_ascii_digit() || matches!(bytes[at], b'.' | b'e' | b'E') || (at > 0 && sign_of_exponent)) {
+        if !(bytes[at].is_ascii_digit()
+            || matches!(bytes[at], b'.' | b'e' | b'E')
+            || (at > 0 && sign_of_exponent))
+        {
             break;
         }
         at += 1;

@@ -32,7 +32,11 @@ pub fn parse(filter: &str, schema: &Schema) -> Result<Vec<Comparison>, ApiError>
 }
 
 /// The entity and key that an identifier names, with aliases resolved.
-pub(crate) fn identifier_of(word: &str, schema: &Schema, known: &[&[&str]]) -> Result<(Entity, String), ApiError> {
+pub(crate) fn identifier_of(
+    word: &str,
+    schema: &Schema,
+    known: &[&[&str]],
+) -> Result<(Entity, String), ApiError> {
     let (entity, key) = match word.split_once('.') {
         _ if word.starts_with('`') || word.starts_with('"') => (Entity::Attribute, word),
         None => (Entity::Attribute, word),
@@ -56,7 +60,10 @@ pub(crate) fn identifier_of(word: &str, schema: &Schema, known: &[&[&str]]) -> R
         return Ok((entity, key.to_owned()));
     }
     let valid: Vec<&str> = known.iter().flat_map(|names| names.iter().copied()).collect();
-    Err(ApiError::invalid(format!("Invalid attribute key '{key}' specified. Valid keys are '{}'", valid.join("', '"))))
+    Err(ApiError::invalid(format!(
+        "Invalid attribute key '{key}' specified. Valid keys are '{}'",
+        valid.join("', '")
+    )))
 }
 
 fn unquoted(text: &str) -> &str {
@@ -91,8 +98,9 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, what: &str) -> Result<&'a Token, ApiError> {
-        self.next()
-            .ok_or_else(|| ApiError::invalid(format!("Invalid clause(s) in filter string: {what} is missing at the end")))
+        self.next().ok_or_else(|| {
+            ApiError::invalid(format!("Invalid clause(s) in filter string: {what} is missing at the end"))
+        })
     }
 
     fn comparison(&mut self) -> Result<Comparison, ApiError> {
@@ -151,7 +159,9 @@ impl<'a> Parser<'a> {
             Operator::Like | Operator::ILike => !self.is_number(entity, key),
             Operator::IsNull | Operator::IsNotNull => self.schema.nullable.contains(&entity),
             Operator::In | Operator::NotIn => match entity {
-                Entity::Attribute if !self.schema.lists.contains(&key) && !self.schema.numbers.contains(&key) => {
+                Entity::Attribute
+                    if !self.schema.lists.contains(&key) && !self.schema.numbers.contains(&key) =>
+                {
                     return Err(ApiError::invalid(format!(
                         "Only the attributes '{}' support comparison with a list of quoted string values.",
                         self.schema.lists.join("', '")
@@ -169,7 +179,11 @@ impl<'a> Parser<'a> {
         if fits {
             return Ok(());
         }
-        Err(ApiError::invalid(format!("Invalid comparator '{}' for {} '{key}'", operator.name(), entity.name())))
+        Err(ApiError::invalid(format!(
+            "Invalid comparator '{}' for {} '{key}'",
+            operator.name(),
+            entity.name()
+        )))
     }
 
     fn value(&mut self, entity: Entity, key: &str) -> Result<Operand, ApiError> {
@@ -277,32 +291,35 @@ mod tests {
             ],
         );
         check("tags.`a b/c` != \"it's\"", &[(Entity::Tag, "a b/c", Operator::NotEqual, text("it's"))]);
-        check("tags.\"mlflow.runName\" ilike '%X_'", &[(Entity::Tag, "mlflow.runName", Operator::ILike, text("%X_"))]);
+        check(
+            "tags.\"mlflow.runName\" ilike '%X_'",
+            &[(Entity::Tag, "mlflow.runName", Operator::ILike, text("%X_"))],
+        );
         check("tags.mlflow.runName = 'x'", &[(Entity::Tag, "mlflow.runName", Operator::Equal, text("x"))]);
-        check("metrics.loss <= -1.5e-3", &[(Entity::Metric, "loss", Operator::LessOrEqual, Operand::Float(-1.5e-3))]);
+        check(
+            "metrics.loss <= -1.5e-3",
+            &[(Entity::Metric, "loss", Operator::LessOrEqual, Operand::Float(-1.5e-3))],
+        );
         check("status = 'FINISHED'", &[(Entity::Attribute, "status", Operator::Equal, text("FINISHED"))]);
-        check("attributes.created >= 1700", &[(
-            Entity::Attribute,
-            "start_time",
-            Operator::GreaterOrEqual,
-            Operand::Int(1700),
-        )]);
-        check("run_id NOT IN ('a', 'b')", &[(
-            Entity::Attribute,
-            "run_id",
-            Operator::NotIn,
-            Operand::List(vec!["a".into(), "b".into()]),
-        )]);
-        check("run_id in ('a',)", &[(
-            Entity::Attribute,
-            "run_id",
-            Operator::In,
-            Operand::List(vec!["a".into()]),
-        )]);
-        check("params.x IS NULL AND tags.y is not null", &[
-            (Entity::Param, "x", Operator::IsNull, Operand::Nothing),
-            (Entity::Tag, "y", Operator::IsNotNull, Operand::Nothing),
-        ]);
+        check(
+            "attributes.created >= 1700",
+            &[(Entity::Attribute, "start_time", Operator::GreaterOrEqual, Operand::Int(1700))],
+        );
+        check(
+            "run_id NOT IN ('a', 'b')",
+            &[(Entity::Attribute, "run_id", Operator::NotIn, Operand::List(vec!["a".into(), "b".into()]))],
+        );
+        check(
+            "run_id in ('a',)",
+            &[(Entity::Attribute, "run_id", Operator::In, Operand::List(vec!["a".into()]))],
+        );
+        check(
+            "params.x IS NULL AND tags.y is not null",
+            &[
+                (Entity::Param, "x", Operator::IsNull, Operand::Nothing),
+                (Entity::Tag, "y", Operator::IsNotNull, Operand::Nothing),
+            ],
+        );
         check("dataset.name = 'food-11'", &[(Entity::Dataset, "name", Operator::Equal, text("food-11"))]);
     }
 

@@ -112,6 +112,13 @@ pub const LOGGED_MODELS: Schema = Schema {
         ("creation_timestamp", "creation_timestamp_ms"),
         ("last_updated_timestamp", "last_updated_timestamp_ms"),
     ],
-    order: &["name", "model_id", "model_type", "status", "creation_timestamp_ms", "last_updated_timestamp_ms"],
+    order: &[
+        "name",
+        "model_id",
+        "model_type",
+        "status",
+        "creation_timestamp_ms",
+        "last_updated_timestamp_ms",
+    ],
     lists_everywhere: true,
 };

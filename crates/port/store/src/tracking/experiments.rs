@@ -1,8 +1,6 @@
 //! Experiments.
 
-use galley_mlflow::{
-    ApiError, ErrorCode, Experiment, KeyValue, LifecycleStage, filter::Entity, path,
-};
+use galley_mlflow::{ApiError, ErrorCode, Experiment, KeyValue, LifecycleStage, filter::Entity, path};
 use rusqlite::{Connection, OptionalExtension, Row, types::Value};
 
 use super::{
@@ -88,9 +86,12 @@ impl Tracking {
         self.write(move |c| {
             let id = parse_id(&id)?;
             if get(c, id)?.lifecycle_stage != LifecycleStage::Active {
-                return Err(ApiError::new(ErrorCode::InvalidState, "Cannot rename a non-active experiment.").into());
+                return Err(
+                    ApiError::new(ErrorCode::InvalidState, "Cannot rename a non-active experiment.").into()
+                );
             }
-            let done = c.execute("UPDATE experiments SET name = ?2, updated = ?3 WHERE id = ?1", (id, &name, now));
+            let done =
+                c.execute("UPDATE experiments SET name = ?2, updated = ?3 WHERE id = ?1", (id, &name, now));
             if done.as_ref().is_err_and(is_taken) {
                 return Err(taken(format!("Experiment(name={name}) already exists.")));
             }
@@ -110,7 +111,10 @@ impl Tracking {
             if get(c, id)?.lifecycle_stage == to {
                 return Err(absent(id).into());
             }
-            c.execute("UPDATE experiments SET lifecycle = ?2, updated = ?3 WHERE id = ?1", (id, to.name(), now))?;
+            c.execute(
+                "UPDATE experiments SET lifecycle = ?2, updated = ?3 WHERE id = ?1",
+                (id, to.name(), now),
+            )?;
             c.execute("UPDATE runs SET lifecycle = ?2 WHERE experiment = ?1", (id, to.name()))?;
             Ok(())
         })
@@ -173,7 +177,9 @@ fn search_query(search: &Search) -> Result<Query> {
             Entity::Tag => tag_filter(&mut query, "experiment_tags", "x.experiment = e.id", comparison),
             _ => match comparison.key.as_str() {
                 // Stored as a number, written as text.
-                "experiment_id" => query.compare("CAST(e.id AS TEXT)", comparison.operator, &comparison.operand),
+                "experiment_id" => {
+                    query.compare("CAST(e.id AS TEXT)", comparison.operator, &comparison.operand)
+                }
                 key => query.compare(column(key), comparison.operator, &comparison.operand),
             },
         };

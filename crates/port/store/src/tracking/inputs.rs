@@ -94,11 +94,15 @@ pub(super) fn of_run(c: &Connection, run: &str) -> Result<(RunInputs, RunOutputs
     let models: Vec<(String, ModelOutput)> = statement
         .query_map([run], |row| Ok((row.get(0)?, ModelOutput { model_id: row.get(1)?, step: row.get(2)? })))?
         .collect::<Result<_, _>>()?;
-    let (inputs, outputs): (Vec<_>, Vec<_>) = models.into_iter().partition(|(direction, _)| direction == "input");
+    let (inputs, outputs): (Vec<_>, Vec<_>) =
+        models.into_iter().partition(|(direction, _)| direction == "input");
     Ok((
         RunInputs {
             dataset_inputs,
-            model_inputs: inputs.into_iter().map(|(_, model)| ModelInput { model_id: model.model_id }).collect(),
+            model_inputs: inputs
+                .into_iter()
+                .map(|(_, model)| ModelInput { model_id: model.model_id })
+                .collect(),
         },
         RunOutputs { model_outputs: outputs.into_iter().map(|(_, model)| model).collect() },
     ))

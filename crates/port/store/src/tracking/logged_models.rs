@@ -13,7 +13,8 @@ use super::{
     search::{last_of_each, tag_filter},
 };
 
-const COLUMNS: &str = "SELECT id, experiment, name, artifact_uri, created, updated, status, model_type, source_run
+const COLUMNS: &str =
+    "SELECT id, experiment, name, artifact_uri, created, updated, status, model_type, source_run
                        FROM logged_models";
 
 /// A logged model to be made.
@@ -135,7 +136,10 @@ impl Tracking {
     pub async fn delete_logged_model(&self, id: String, now: i64) -> Result<()> {
         self.write(move |c| {
             get(c, &id, false)?;
-            c.execute("UPDATE logged_models SET lifecycle = 'deleted', updated = ?2 WHERE id = ?1", (&id, now))?;
+            c.execute(
+                "UPDATE logged_models SET lifecycle = 'deleted', updated = ?2 WHERE id = ?1",
+                (&id, now),
+            )?;
             Ok(())
         })
         .await
@@ -211,7 +215,8 @@ impl Tracking {
 fn search_query(search: &LoggedModelSearch) -> Result<Query> {
     let experiments: Vec<i64> =
         search.experiments.iter().map(|id| experiments::parse_id(id)).collect::<Result<_, _>>()?;
-    let mut query = Query::new("SELECT m.id FROM logged_models m WHERE m.lifecycle = 'active' AND m.experiment IN ");
+    let mut query =
+        Query::new("SELECT m.id FROM logged_models m WHERE m.lifecycle = 'active' AND m.experiment IN ");
     query.bind_list(experiments);
     let mut on_metrics = false;
     for comparison in &search.search.filter {
@@ -279,7 +284,9 @@ fn order_clause(query: &mut Query, order: &LoggedModelOrder) {
     let on = (order.dataset_name.clone(), order.dataset_digest.clone());
     let on = if on.0.is_empty() { vec![] } else { vec![on] };
     for (ending, direction) in [(" IS NULL", ", "), ("", direction)] {
-        query.push("(SELECT value FROM logged_model_metrics x WHERE x.model = m.id AND NOT x.is_nan AND x.key = ");
+        query.push(
+            "(SELECT value FROM logged_model_metrics x WHERE x.model = m.id AND NOT x.is_nan AND x.key = ",
+        );
         query.bind(order.key.clone());
         datasets(query, &on);
         query.push(" ORDER BY x.timestamp DESC, x.step DESC LIMIT 1)").push(ending).push(direction);

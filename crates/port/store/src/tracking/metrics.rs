@@ -15,9 +15,7 @@ impl Tracking {
             let exists: bool =
                 c.query_row("SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1)", [&run], |row| row.get(0))?;
             if !exists {
-                return Err(
-                    galley_mlflow::ApiError::absent(format!("Run with id={run} not found")).into()
-                );
+                return Err(galley_mlflow::ApiError::absent(format!("Run with id={run} not found")).into());
             }
             history(c, &run, &key, &page)
         })
@@ -26,8 +24,7 @@ impl Tracking {
 }
 
 fn history(c: &Connection, run: &str, key: &str, page: &Search) -> Result<Page<Metric>> {
-    let mut query =
-        Query::new("SELECT key, value, is_nan, timestamp, step FROM metrics WHERE run = ");
+    let mut query = Query::new("SELECT key, value, is_nan, timestamp, step FROM metrics WHERE run = ");
     query.bind(run.to_owned()).push(" AND key = ").bind(key.to_owned());
     query.push(" ORDER BY timestamp, step, value LIMIT ").bind(i64::from(page.max_results) + 1);
     query.push(" OFFSET ").bind(i64::try_from(page.offset).unwrap_or(i64::MAX));
@@ -67,18 +64,20 @@ fn put_on_model(c: &Connection, run: &str, model: &str, metric: &Metric) -> Resu
         return Err(super::logged_models::absent(model).into());
     }
     let (value, is_nan) = storable(metric.value);
-    c.prepare_cached("INSERT OR IGNORE INTO logged_model_metrics VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
-        .execute((
-            model,
-            &metric.key,
-            metric.timestamp,
-            metric.step,
-            run,
-            value,
-            is_nan,
-            &metric.dataset_name,
-            &metric.dataset_digest,
-        ))?;
+    c.prepare_cached(
+        "INSERT OR IGNORE INTO logged_model_metrics VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute((
+        model,
+        &metric.key,
+        metric.timestamp,
+        metric.step,
+        run,
+        value,
+        is_nan,
+        &metric.dataset_name,
+        &metric.dataset_digest,
+    ))?;
     Ok(())
 }
 

@@ -53,8 +53,12 @@ impl Query {
             }
             // SQLite's LIKE knows no case; its GLOB does.
             (Operator::Like, Operand::Text(pattern)) => self.push(column).push(" GLOB ").bind(glob(pattern)),
-            (Operator::ILike, Operand::Text(pattern)) => self.push(column).push(" LIKE ").bind(pattern.clone()),
-            (operator, operand) => self.push(column).push(" ").push(operator.name()).push(" ").bind(value(operand)),
+            (Operator::ILike, Operand::Text(pattern)) => {
+                self.push(column).push(" LIKE ").bind(pattern.clone())
+            }
+            (operator, operand) => {
+                self.push(column).push(" ").push(operator.name()).push(" ").bind(value(operand))
+            }
         }
     }
 }

@@ -185,7 +185,9 @@ impl Tracking {
                 return latest(c, &name, &Stage::ALL)?
                     .into_iter()
                     .max_by_key(ModelVersion::number)
-                    .ok_or_else(|| ApiError::absent(format!("Latest version not found for model {name}.")).into());
+                    .ok_or_else(|| {
+                        ApiError::absent(format!("Latest version not found for model {name}.")).into()
+                    });
             }
             let version: Option<i64> = c
                 .query_row(
@@ -220,11 +222,14 @@ impl Tracking {
     pub async fn search_registered_models(&self, search: Search) -> Result<Page<RegisteredModel>> {
         self.read(move |c| {
             let mut query = Query::new("SELECT m.name FROM registered_models m WHERE 1");
-            let filter = without_prompts(&mut query, &search.filter, "registered_model_tags", "x.name = m.name");
+            let filter =
+                without_prompts(&mut query, &search.filter, "registered_model_tags", "x.name = m.name");
             for comparison in filter {
                 query.push(" AND ");
                 match comparison.entity {
-                    Entity::Tag => tag_filter(&mut query, "registered_model_tags", "x.name = m.name", comparison),
+                    Entity::Tag => {
+                        tag_filter(&mut query, "registered_model_tags", "x.name = m.name", comparison)
+                    }
                     _ => query.compare("m.name", comparison.operator, &comparison.operand),
                 };
             }
@@ -248,7 +253,8 @@ pub(super) fn without_prompts<'f>(
     table: &str,
     join: &str,
 ) -> Vec<&'f Comparison> {
-    let about_prompts = |comparison: &&Comparison| comparison.entity == Entity::Tag && comparison.key == PROMPT_TAG;
+    let about_prompts =
+        |comparison: &&Comparison| comparison.entity == Entity::Tag && comparison.key == PROMPT_TAG;
     let asked = filter.iter().find(about_prompts).is_some_and(|comparison| {
         let Operand::Text(value) = &comparison.operand else { return false };
         match comparison.operator {
@@ -260,7 +266,9 @@ pub(super) fn without_prompts<'f>(
     if asked {
         return filter.iter().collect();
     }
-    query.push(&format!(" AND NOT EXISTS (SELECT 1 FROM {table} x WHERE {join} AND x.value = 'true' AND x.key = "));
+    query.push(&format!(
+        " AND NOT EXISTS (SELECT 1 FROM {table} x WHERE {join} AND x.value = 'true' AND x.key = "
+    ));
     query.bind(PROMPT_TAG.to_owned()).push(")");
     filter.iter().filter(|comparison| !about_prompts(comparison)).collect()
 }
@@ -276,7 +284,9 @@ fn put_tag(c: &Connection, name: &str, tag: &KeyValue) -> Result<()> {
 /// The registered model exists.
 pub(super) fn exists(c: &Connection, name: &str) -> Result<()> {
     let found: bool =
-        c.query_row("SELECT EXISTS (SELECT 1 FROM registered_models WHERE name = ?1)", [name], |row| row.get(0))?;
+        c.query_row("SELECT EXISTS (SELECT 1 FROM registered_models WHERE name = ?1)", [name], |row| {
+            row.get(0)
+        })?;
     if found { Ok(()) } else { Err(absent(name).into()) }
 }
 
@@ -321,7 +331,8 @@ fn get(c: &Connection, name: &str) -> Result<RegisteredModel> {
         })
         .optional()?
         .ok_or_else(|| absent(name))?;
-    model.tags = pairs(c, "SELECT key, value FROM registered_model_tags WHERE name = ?1 ORDER BY key", [name])?;
+    model.tags =
+        pairs(c, "SELECT key, value FROM registered_model_tags WHERE name = ?1 ORDER BY key", [name])?;
     model.aliases = aliases(c, name)?;
     model.latest_versions = latest(c, name, &Stage::ALL)?;
     Ok(model)

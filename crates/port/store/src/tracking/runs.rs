@@ -163,7 +163,9 @@ impl Tracking {
         self.write(move |c| {
             active(c, &id)?;
             let known: Option<String> = c
-                .query_row("SELECT value FROM run_tags WHERE run = ?1 AND key = ?2", (&id, key), |row| row.get(0))
+                .query_row("SELECT value FROM run_tags WHERE run = ?1 AND key = ?2", (&id, key), |row| {
+                    row.get(0)
+                })
                 .optional()?;
             let mut entries: Vec<serde_json::Value> =
                 known.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -226,10 +228,16 @@ fn clause(query: &mut Query, comparison: &Comparison) {
             tag_filter(query, "run_tags", "x.run = r.id", comparison);
         }
         Entity::Metric => {
-            query.push("EXISTS (SELECT 1 FROM latest_metrics x WHERE x.run = r.id AND x.key = ").bind(key.clone());
+            query
+                .push("EXISTS (SELECT 1 FROM latest_metrics x WHERE x.run = r.id AND x.key = ")
+                .bind(key.clone());
             // NaN is stored as a flag and differs from everything.
             query.push(" AND (").compare("x.value", *operator, operand);
-            query.push(if *operator == Operator::NotEqual { " OR x.is_nan))" } else { " AND NOT x.is_nan))" });
+            query.push(if *operator == Operator::NotEqual {
+                " OR x.is_nan))"
+            } else {
+                " AND NOT x.is_nan))"
+            });
         }
         Entity::Dataset => {
             let column = match key.as_str() {
@@ -329,11 +337,8 @@ fn put_params(c: &Connection, id: &str, params: &[KeyValue]) -> Result<()> {
 }
 
 fn put_tag(c: &Connection, id: &str, tag: &KeyValue) -> Result<()> {
-    c.prepare_cached("INSERT INTO run_tags VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = ?3")?.execute((
-        id,
-        &tag.key,
-        &tag.value,
-    ))?;
+    c.prepare_cached("INSERT INTO run_tags VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = ?3")?
+        .execute((id, &tag.key, &tag.value))?;
     if tag.key == RUN_NAME_TAG {
         c.execute("UPDATE runs SET name = ?2 WHERE id = ?1", (id, &tag.value))?;
     }
@@ -353,7 +358,8 @@ pub(super) fn active(c: &Connection, id: &str) -> Result<RunInfo> {
     if info.lifecycle_stage == LifecycleStage::Active {
         return Ok(info);
     }
-    Err(ApiError::invalid(format!("The run {id} must be in the 'active' state. Current state is deleted.")).into())
+    Err(ApiError::invalid(format!("The run {id} must be in the 'active' state. Current state is deleted."))
+        .into())
 }
 
 fn get(c: &Connection, id: &str) -> Result<Run> {

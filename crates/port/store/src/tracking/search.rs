@@ -50,7 +50,9 @@ impl Search {
     /// `INVALID_PARAMETER_VALUE`.
     pub fn paged(mut self, max_results: i64, limit: i64, token: Option<&str>) -> Result<Self, ApiError> {
         let invalid = |why: String| {
-            ApiError::invalid(format!("Invalid value {max_results} for parameter 'max_results' supplied. {why}"))
+            ApiError::invalid(format!(
+                "Invalid value {max_results} for parameter 'max_results' supplied. {why}"
+            ))
         };
         if max_results < 1 {
             return Err(invalid("It must be a positive integer".into()));

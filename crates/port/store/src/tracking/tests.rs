@@ -58,10 +58,14 @@ async fn a_batch_with_a_changed_parameter_changes_nothing() {
     let first = vec![KeyValue::new("lr", "1")];
     store.log("a".into(), vec![], first, vec![]).await.expect("logged");
     let again = vec![KeyValue::new("new", "x"), KeyValue::new("lr", "2")];
-    let refused = store.log("a".into(), vec![metric("m", 1.0, 0, 0)], again, vec![KeyValue::new("t", "v")]).await;
+    let refused =
+        store.log("a".into(), vec![metric("m", 1.0, 0, 0)], again, vec![KeyValue::new("t", "v")]).await;
     assert!(refused.expect_err("refused").to_string().contains("Changing param values is not allowed"));
     let run = store.run("a".into()).await.expect("the run");
-    assert_eq!((run.param("lr"), run.param("new"), run.metric("m"), run.tag("t")), (Some("1"), None, None, None));
+    assert_eq!(
+        (run.param("lr"), run.param("new"), run.metric("m"), run.tag("t")),
+        (Some("1"), None, None, None)
+    );
 }
 
 #[tokio::test]
@@ -96,7 +100,10 @@ async fn like_knows_case_and_takes_wildcards_of_the_shell_literally() {
 #[tokio::test]
 async fn a_deleted_version_keeps_its_number_and_a_rename_takes_everything_along() {
     let (_folder, store) = store();
-    store.create_registered_model(NewModel { name: "m".into(), now: 1, ..NewModel::default() }).await.expect("made");
+    store
+        .create_registered_model(NewModel { name: "m".into(), now: 1, ..NewModel::default() })
+        .await
+        .expect("made");
     let version = |source: &str| NewVersion {
         name: "m".into(),
         source: source.into(),

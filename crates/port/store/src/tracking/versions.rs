@@ -1,8 +1,6 @@
 //! Versions of registered models.
 
-use galley_mlflow::{
-    ApiError, ErrorCode, KeyValue, ModelVersion, Stage, filter::Entity,
-};
+use galley_mlflow::{ApiError, ErrorCode, KeyValue, ModelVersion, Stage, filter::Entity};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
@@ -284,7 +282,9 @@ pub(super) fn get(c: &Connection, name: &str, version: i64) -> Result<ModelVersi
         .prepare_cached(&format!("{COLUMNS} WHERE name = ?1 AND version = ?2 AND stage <> ?3"))?
         .query_row((name, version, DELETED), row)
         .optional()?
-        .ok_or_else(|| ApiError::absent(format!("Model Version (name={name}, version={version}) not found")))?;
+        .ok_or_else(|| {
+            ApiError::absent(format!("Model Version (name={name}, version={version}) not found"))
+        })?;
     complete(c, found)
 }
 

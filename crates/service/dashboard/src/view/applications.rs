@@ -84,7 +84,10 @@ fn operation_tone(phase: &str) -> Tone {
 
 /// What is wrong with an application, in one sentence; empty if nothing is.
 pub(super) fn trouble(application: &Value) -> String {
-    let condition = list(application, "/status/conditions").iter().map(|it| text(it, "/message")).find(|it| !it.is_empty());
+    let condition = list(application, "/status/conditions")
+        .iter()
+        .map(|it| text(it, "/message"))
+        .find(|it| !it.is_empty());
     if let Some(message) = condition {
         return message.to_owned();
     }
@@ -103,7 +106,11 @@ pub(super) fn rows(snapshot: &Snapshot) -> Vec<ApplicationRow> {
         revision: short(text(application, "/status/sync/revision")),
         path: text(source(application), "/path").to_owned(),
     };
-    snapshot.of(Kind::Application).filter(|it| super::namespace(it) == APPLICATIONS_NAMESPACE).map(row).collect()
+    snapshot
+        .of(Kind::Application)
+        .filter(|it| super::namespace(it) == APPLICATIONS_NAMESPACE)
+        .map(row)
+        .collect()
 }
 
 /// The first source; applications with several name them in a list.
@@ -213,7 +220,10 @@ mod tests {
         let page = application(&snapshot, "web", Timestamp::UNIX_EPOCH).expect("exists");
         assert_eq!(page.health, Badge::new(Tone::Busy, "Progressing"));
         assert_eq!(page.operation, Some((Badge::new(Tone::Bad, "Failed"), "one resource failed".into())));
-        assert_eq!((page.resources[0].note.as_str(), page.resources[0].message.as_str()), ("wave -1, hook", "back-off"));
+        assert_eq!(
+            (page.resources[0].note.as_str(), page.resources[0].message.as_str()),
+            ("wave -1, hook", "back-off")
+        );
         assert_eq!(page.history[0].0, "two");
         assert!(page.facts.contains(&("Target", "HEAD".into())));
         assert!(application(&snapshot, "none", Timestamp::UNIX_EPOCH).is_none());

@@ -21,6 +21,7 @@ pub(crate) struct Environment {
     /// What the running application says its version is, where it says another.
     pub(crate) reported: String,
     pub(crate) image: String,
+    pub(crate) image_short: String,
     pub(crate) replicas: String,
     /// Share of the gateway's traffic, in per cent.
     pub(crate) traffic: Option<i64>,
@@ -42,7 +43,10 @@ fn environment(snapshot: &Snapshot, place: Place, links: &[Link]) -> Environment
     let mut card = Environment {
         name: place.name(),
         health: Badge::new(Tone::Idle, "Not deployed"),
-        url: links.iter().find(|link| link.name.eq_ignore_ascii_case(place.name())).map_or(String::new(), |l| l.url.clone()),
+        url: links
+            .iter()
+            .find(|link| link.name.eq_ignore_ascii_case(place.name()))
+            .map_or(String::new(), |l| l.url.clone()),
         traffic: traffic(snapshot, &place.namespace()),
         ..Environment::default()
     };
@@ -55,7 +59,9 @@ fn environment(snapshot: &Snapshot, place: Place, links: &[Link]) -> Environment
     }
     if let Some(deployment) = deployment(snapshot, &place.namespace()) {
         let image = text(deployment, "/spec/template/spec/containers/0/image");
-        card.image = short_image(image);
+        card.image = image.to_owned();
+        // The registry's name is the same everywhere and long.
+        card.image_short = short_image(image.rsplit_once('/').map_or(image, |(_, name)| name));
         card.version = version(deployment).map_or_else(|| tag(image), str::to_owned);
         let wanted = deployment.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
         card.replicas = format!("{} of {wanted} ready", number(deployment, "/status/readyReplicas"));
@@ -64,7 +70,8 @@ fn environment(snapshot: &Snapshot, place: Place, links: &[Link]) -> Environment
         }
     }
     let reported = snapshot.reported.iter().find(|(environment, _)| environment == place.name());
-    card.reported = reported.map(|(_, version)| version.clone()).filter(|it| *it != card.version).unwrap_or_default();
+    card.reported =
+        reported.map(|(_, version)| version.clone()).filter(|it| *it != card.version).unwrap_or_default();
     card
 }
 
@@ -76,10 +83,15 @@ fn deployment<'s>(snapshot: &'s Snapshot, namespace_name: &str) -> Option<&'s Va
 }
 
 fn version(deployment: &Value) -> Option<&str> {
-    ["/metadata/labels", "/metadata/annotations", "/spec/template/metadata/labels", "/spec/template/metadata/annotations"]
-        .into_iter()
-        .find_map(|place| deployment.pointer(&format!("{place}/{VERSION}")).and_then(Value::as_str))
-        .filter(|version| !version.is_empty())
+    [
+        "/metadata/labels",
+        "/metadata/annotations",
+        "/spec/template/metadata/labels",
+        "/spec/template/metadata/annotations",
+    ]
+    .into_iter()
+    .find_map(|place| deployment.pointer(&format!("{place}/{VERSION}")).and_then(Value::as_str))
+    .filter(|version| !version.is_empty())
 }
 
 /// The tag of an image, or its short digest.
@@ -87,7 +99,10 @@ fn tag(image: &str) -> String {
     if let Some((_, digest)) = image.split_once("@sha256:") {
         return short(digest);
     }
-    image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(String::new(), |(_, tag)| tag.to_owned())
+    image
+        .rsplit_once(':')
+        .filter(|(_, tag)| !tag.contains('/'))
+        .map_or(String::new(), |(_, tag)| tag.to_owned())
 }
 
 /// Share of a route's weight that goes to the namespace, of the first rule that splits between environments.
@@ -103,7 +118,8 @@ fn traffic(snapshot: &Snapshot, wanted: &str) -> Option<i64> {
             named => named.to_owned(),
         };
         let total: i64 = backends.iter().map(weight).sum();
-        let splits = ENVIRONMENTS.iter().filter(|it| backends.iter().any(|b| place(b) == it.namespace())).count() > 1;
+        let splits =
+            ENVIRONMENTS.iter().filter(|it| backends.iter().any(|b| place(b) == it.namespace())).count() > 1;
         if splits && total > 0 && backends.iter().any(|backend| place(backend) == wanted) {
             let share: i64 = backends.iter().filter(|backend| place(backend) == wanted).map(weight).sum();
             return Some(share * 100 / total);
@@ -136,7 +152,11 @@ mod tests {
         let links = [Link { name: "Canary".into(), url: "http://localhost:8081".into() }];
         let cards = environments(&snapshot, &links);
         let canary = &cards[1];
-        assert_eq!((canary.name, canary.version.as_str(), canary.replicas.as_str()), ("canary", "7", "1 of 2 ready"));
+        assert_eq!(
+            (canary.name, canary.version.as_str(), canary.replicas.as_str()),
+            ("canary", "7", "1 of 2 ready")
+        );
+        assert_eq!((canary.image.as_str(), canary.image_short.as_str()), ("r/food:v7", "food:v7"));
         assert_eq!(canary.health, Badge::new(Tone::Bad, "Degraded"));
         assert_eq!(canary.sync, Badge::new(Tone::Warn, "OutOfSync"));
         assert_eq!((canary.traffic, canary.url.as_str()), (Some(10), "http://localhost:8081"));

@@ -1,8 +1,6 @@
 //! Releases: the line of stages with gates, commits and figures.
 
-use galley_release_types::{
-    Environment, Gate, PIPELINE_NAMESPACE, Phase, Release, ReleaseStatus, Verdict,
-};
+use galley_release_types::{Environment, Gate, PIPELINE_NAMESPACE, Phase, Release, ReleaseStatus, Verdict};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -140,7 +138,9 @@ fn newest(snapshot: &Snapshot) -> Vec<Read<'_>> {
         .filter(|object| super::namespace(object) == PIPELINE_NAMESPACE)
         .map(read)
         .collect();
-    let key = |read: &Read<'_>| (text(read.object, "/metadata/creationTimestamp").to_owned(), name(read.object).to_owned());
+    let key = |read: &Read<'_>| {
+        (text(read.object, "/metadata/creationTimestamp").to_owned(), name(read.object).to_owned())
+    };
     all.sort_by_key(|read| std::cmp::Reverse(key(read)));
     all
 }
@@ -176,7 +176,7 @@ pub(crate) fn release(snapshot: &Snapshot, wanted: &str, now: Timestamp) -> Opti
     let (spec, status) = (&read.release.spec, &read.release.status);
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
     let facts = [
-        ("Asked for by", spec.reason.clone()),
+        ("Reason", spec.reason.clone()),
         ("Commit", spec.commit.clone()),
         ("Training digest", spec.training_digest.clone()),
         ("Run", given(&status.run_id)),
@@ -319,7 +319,10 @@ fn detail(status: &ReleaseStatus, stage: usize) -> String {
             (Some(version), None) => Some(format!("version {version}")),
             (Some(version), Some(image)) => {
                 let short = short_image(image);
-                Some(format!("version {version}, {}", short.rsplit_once('@').map_or("image", |(_, digest)| digest)))
+                Some(format!(
+                    "version {version}, {}",
+                    short.rsplit_once('@').map_or("image", |(_, digest)| digest)
+                ))
             }
             (None, _) => None,
         },
@@ -356,7 +359,10 @@ mod tests {
         assert_eq!(marks(json!({ "phase": "Canary" })), [Done, Done, Done, Now, Ahead]);
         assert_eq!(marks(json!({ "phase": "Promoted" })), [Done; 5]);
         let gate = json!({ "name": "evaluation", "verdict": "fail", "reason": "0.61 < 0.75", "at": "" });
-        assert_eq!(marks(json!({ "phase": "Stopped", "gates": [gate] })), [Stopped, Ahead, Ahead, Ahead, Ahead]);
+        assert_eq!(
+            marks(json!({ "phase": "Stopped", "gates": [gate] })),
+            [Stopped, Ahead, Ahead, Ahead, Ahead]
+        );
         let commit = json!({ "environment": "staging", "commit": "abc", "at": "" });
         let failed = json!({ "phase": "Failed", "version": "3", "commits": [commit] });
         assert_eq!(marks(failed), [Done, Done, Stopped, Ahead, Ahead]);
@@ -372,7 +378,10 @@ mod tests {
         ]);
         assert_eq!(current(&snapshot, Timestamp::UNIX_EPOCH).expect("one").name, "running");
         let rows = rows(&snapshot, Timestamp::UNIX_EPOCH);
-        assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["odd", "newest", "running", "old"]);
+        assert_eq!(
+            rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(),
+            ["odd", "newest", "running", "old"]
+        );
         assert!(rows[0].message.contains("cannot be read") && rows[0].phase.tone == Tone::Bad);
     }
 }

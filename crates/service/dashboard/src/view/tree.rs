@@ -44,7 +44,8 @@ pub(super) fn tree(status: &Value, now: Timestamp) -> (Vec<TreeNode>, usize) {
     }
     let mut inside: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (id, node) in nodes.iter().filter(|(_, node)| shown(node)) {
-        let boundary = Some(text(node, "/boundaryID")).filter(|boundary| nodes.contains_key(*boundary) && boundary != id);
+        let boundary = Some(text(node, "/boundaryID"))
+            .filter(|boundary| nodes.contains_key(*boundary) && boundary != id);
         let parent = attempts.get(id.as_str()).copied().or(boundary).unwrap_or("");
         inside.entry(parent).or_default().push(id);
     }

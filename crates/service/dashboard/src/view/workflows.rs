@@ -76,10 +76,16 @@ pub(super) fn cards(snapshot: &Snapshot, now: Timestamp) -> Vec<WorkflowCard> {
 }
 
 /// The page of one workflow, if it exists.
-pub(crate) fn workflow(snapshot: &Snapshot, place: &str, wanted: &str, now: Timestamp) -> Option<WorkflowPage> {
+pub(crate) fn workflow(
+    snapshot: &Snapshot,
+    place: &str,
+    wanted: &str,
+    now: Timestamp,
+) -> Option<WorkflowPage> {
     let object = snapshot.get(Kind::Workflow, place, wanted)?;
     let pairs = |pointer: &str| -> Vec<(String, String)> {
-        let pair = |it: &Value| (text(it, "/name").to_owned(), it.get("value").map(plain).unwrap_or_default());
+        let pair =
+            |it: &Value| (text(it, "/name").to_owned(), it.get("value").map(plain).unwrap_or_default());
         list(object, pointer).iter().map(pair).collect()
     };
     Some(WorkflowPage {
@@ -138,7 +144,8 @@ mod tests {
         let cards = cards(&snapshot, Timestamp::UNIX_EPOCH);
         let seen: Vec<(&str, bool)> = cards.iter().map(|card| (card.name.as_str(), card.open)).collect();
         assert_eq!(seen, [("busy", true), ("done", false), ("older", false)]);
-        let page = super::workflow(&snapshot, "gourmetgram-pipeline", "busy", Timestamp::UNIX_EPOCH).expect("exists");
+        let page = super::workflow(&snapshot, "gourmetgram-pipeline", "busy", Timestamp::UNIX_EPOCH)
+            .expect("exists");
         assert_eq!(page.parameters, [("seed".to_owned(), "11".to_owned())]);
         assert!(page.drawing.is_some());
     }

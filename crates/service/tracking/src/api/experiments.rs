@@ -56,7 +56,8 @@ async fn create(State(shared): State<Shared>, input: Input) -> Answer {
 fn location(location: String) -> Result<String, ApiError> {
     limits::length("artifact_location", limits::MAX_TEXT, &location)?;
     let scheme = location.split_once(':').map(|(scheme, _)| scheme);
-    let refused = |why: &str| Err(ApiError::invalid(format!("Invalid artifact location '{location}'. {why}")));
+    let refused =
+        |why: &str| Err(ApiError::invalid(format!("Invalid artifact location '{location}'. {why}")));
     match scheme {
         _ if location.is_empty() => Ok(location),
         None | Some("file" | "") => refused("It must be a URI of an object store or of the artifact proxy."),
@@ -82,7 +83,10 @@ async fn find(State(shared): State<Shared>, input: Input) -> Answer {
     let mut search = search(&input, &filter::EXPERIMENTS, 1000, PAGE)?;
     search.view = view(&input, "view_type")?;
     let page = shared.store.search_experiments(search).await?;
-    answer([("experiments", json(page.items)), ("next_page_token", page.next.map_or(Value::Null, Value::from))])
+    answer([
+        ("experiments", json(page.items)),
+        ("next_page_token", page.next.map_or(Value::Null, Value::from)),
+    ])
 }
 
 async fn update(State(shared): State<Shared>, input: Input) -> Answer {

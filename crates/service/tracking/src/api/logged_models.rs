@@ -78,8 +78,9 @@ async fn fetch(State(shared): State<Shared>, Path(model): Path<String>, input: I
 
 async fn finalize(State(shared): State<Shared>, Path(model): Path<String>, input: Input) -> Answer {
     let word = input.word("status")?.ok_or_else(|| ApiError::missing("status"))?;
-    let status = LoggedModelStatus::parse(&word)
-        .ok_or_else(|| ApiError::invalid(format!("Invalid value \"{word}\" for parameter 'status' supplied.")))?;
+    let status = LoggedModelStatus::parse(&word).ok_or_else(|| {
+        ApiError::invalid(format!("Invalid value \"{word}\" for parameter 'status' supplied."))
+    })?;
     let model = shared.store.finalize_logged_model(model, status, shared.now()).await?;
     answer([("model", json(model))])
 }

@@ -83,7 +83,10 @@ async fn delete(State(shared): State<Shared>, input: Input) -> Answer {
 async fn find(State(shared): State<Shared>, input: Input) -> Answer {
     let search = search(&input, &filter::REGISTERED_MODELS, 100, PAGE)?;
     let page = shared.store.search_registered_models(search).await?;
-    answer([("registered_models", json(page.items)), ("next_page_token", page.next.map_or(Value::Null, Value::from))])
+    answer([
+        ("registered_models", json(page.items)),
+        ("next_page_token", page.next.map_or(Value::Null, Value::from)),
+    ])
 }
 
 async fn latest(State(shared): State<Shared>, input: Input) -> Answer {

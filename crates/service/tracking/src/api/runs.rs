@@ -6,8 +6,8 @@ use axum::{
     routing::{get, post},
 };
 use galley_mlflow::{
-    ApiError, DatasetInput, FileInfo, KeyValue, LOGGED_MODELS_TAG, LifecycleStage, Metric, ModelInput, ModelOutput,
-    RUN_NAME_TAG, RunStatus, filter, limits, path,
+    ApiError, DatasetInput, FileInfo, KeyValue, LOGGED_MODELS_TAG, LifecycleStage, Metric, ModelInput,
+    ModelOutput, RUN_NAME_TAG, RunStatus, filter, limits, path,
 };
 use galley_store::tracking::{NewRun, RunChange, RunSearch, Search};
 use serde_json::{Map, Value};
@@ -116,7 +116,8 @@ async fn restore(State(shared): State<Shared>, input: Input) -> Answer {
 async fn find(State(shared): State<Shared>, input: Input) -> Answer {
     let mut search = search(&input, &filter::RUNS, 1000, PAGE)?;
     search.view = view(&input, "run_view_type")?;
-    let page = shared.store.search_runs(RunSearch { experiments: input.texts("experiment_ids")?, search }).await?;
+    let page =
+        shared.store.search_runs(RunSearch { experiments: input.texts("experiment_ids")?, search }).await?;
     answer([("runs", json(page.items)), ("next_page_token", page.next.map_or(Value::Null, Value::from))])
 }
 
@@ -169,9 +170,12 @@ async fn log_batch(State(shared): State<Shared>, input: Input) -> Answer {
 }
 
 async fn log_inputs(State(shared): State<Shared>, input: Input) -> Answer {
-    let (datasets, models): (Vec<DatasetInput>, Vec<ModelInput>) = (input.list("datasets")?, input.list("models")?);
+    let (datasets, models): (Vec<DatasetInput>, Vec<ModelInput>) =
+        (input.list("datasets")?, input.list("models")?);
     if datasets.len() + models.len() > limits::MAX_DATASETS {
-        return Err(ApiError::invalid(format!("At most {} inputs in one request.", limits::MAX_DATASETS)).into());
+        return Err(
+            ApiError::invalid(format!("At most {} inputs in one request.", limits::MAX_DATASETS)).into()
+        );
     }
     for input in &datasets {
         dataset(input)?;
@@ -182,7 +186,9 @@ async fn log_inputs(State(shared): State<Shared>, input: Input) -> Answer {
 
 fn dataset(input: &DatasetInput) -> Result<(), ApiError> {
     let dataset = &input.dataset;
-    for (what, value) in [("name", &dataset.name), ("digest", &dataset.digest), ("source_type", &dataset.source_type)] {
+    for (what, value) in
+        [("name", &dataset.name), ("digest", &dataset.digest), ("source_type", &dataset.source_type)]
+    {
         if value.is_empty() {
             return Err(ApiError::invalid(format!("Dataset {what} cannot be None")));
         }
@@ -206,7 +212,9 @@ async fn log_outputs(State(shared): State<Shared>, input: Input) -> Answer {
         return Err(ApiError::missing("models").into());
     }
     if models.len() > limits::MAX_DATASETS {
-        return Err(ApiError::invalid(format!("At most {} outputs in one request.", limits::MAX_DATASETS)).into());
+        return Err(
+            ApiError::invalid(format!("At most {} outputs in one request.", limits::MAX_DATASETS)).into()
+        );
     }
     shared.store.log_outputs(input.run_id()?, models).await?;
     done()
@@ -222,9 +230,11 @@ async fn log_model(State(shared): State<Shared>, input: Input) -> Answer {
         .filter(|field| !model.contains_key(*field))
         .collect();
     if !missing.is_empty() {
-        return Err(
-            ApiError::invalid(format!("Model json is missing mandatory fields: '{}'", missing.join("', '"))).into()
-        );
+        return Err(ApiError::invalid(format!(
+            "Model json is missing mandatory fields: '{}'",
+            missing.join("', '")
+        ))
+        .into());
     }
     let mut kept: Map<String, Value> = ["run_id", "utc_time_created", "artifact_path", "model_uuid"]
         .into_iter()

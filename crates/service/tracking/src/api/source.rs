@@ -33,12 +33,13 @@ pub(super) async fn resolve(shared: &Shared, given: Given) -> Result<Origin, Fai
         "" => None,
         id => Some(shared.store.logged_model(id.to_owned(), false).await?),
     };
-    let origin = match given.source.split_once(':').map(|(scheme, rest)| (scheme, rest.trim_start_matches('/'))) {
-        Some(("models", rest)) => from_models(shared, &given, rest).await?,
-        Some(("runs", rest)) => from_runs(shared, &given, rest).await?,
-        Some(("mlflow-artifacts", _)) => from_proxy(shared, &given, model.as_ref()).await?,
-        _ => origin(&given, given.source.clone()),
-    };
+    let origin =
+        match given.source.split_once(':').map(|(scheme, rest)| (scheme, rest.trim_start_matches('/'))) {
+            Some(("models", rest)) => from_models(shared, &given, rest).await?,
+            Some(("runs", rest)) => from_runs(shared, &given, rest).await?,
+            Some(("mlflow-artifacts", _)) => from_proxy(shared, &given, model.as_ref()).await?,
+            _ => origin(&given, given.source.clone()),
+        };
     Ok(with_run_of(model, origin))
 }
 
@@ -126,7 +127,10 @@ async fn by_stage(shared: &Shared, name: &str, stage: &str) -> Result<ModelVersi
     let stage = galley_mlflow::Stage::parse(stage)?;
     let found = shared.store.latest_versions(name.to_owned(), vec![stage]).await?;
     found.into_iter().next().ok_or_else(|| {
-        Failure(ApiError::absent(format!("No versions of model with name '{name}' and stage '{}' found", stage.name())))
+        Failure(ApiError::absent(format!(
+            "No versions of model with name '{name}' and stage '{}' found",
+            stage.name()
+        )))
     })
 }
 
@@ -164,7 +168,11 @@ async fn from_proxy(shared: &Shared, given: &Given, model: Option<&LoggedModel>)
 }
 
 /// Notes at a logged model which version was registered from it.
-pub(super) async fn note_version(shared: &Shared, model_id: String, version: &ModelVersion) -> Result<(), Failure> {
+pub(super) async fn note_version(
+    shared: &Shared,
+    model_id: String,
+    version: &ModelVersion,
+) -> Result<(), Failure> {
     let model = shared.store.logged_model(model_id.clone(), false).await?;
     let known = model.info.tags.iter().find(|tag| tag.key == VERSIONS_TAG);
     let mut versions: Vec<Value> =

@@ -85,7 +85,10 @@ async fn fetch(State(shared): State<Shared>, input: Input) -> Answer {
 async fn find(State(shared): State<Shared>, input: Input) -> Answer {
     let search = search(&input, &filter::MODEL_VERSIONS, PAGE, PAGE)?;
     let page = shared.store.search_versions(search).await?;
-    answer([("model_versions", json(page.items)), ("next_page_token", page.next.map_or(Value::Null, Value::from))])
+    answer([
+        ("model_versions", json(page.items)),
+        ("next_page_token", page.next.map_or(Value::Null, Value::from)),
+    ])
 }
 
 async fn download_uri(State(shared): State<Shared>, input: Input) -> Answer {

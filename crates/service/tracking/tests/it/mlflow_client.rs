@@ -28,7 +28,8 @@ async fn the_python_client_works() {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(DEADLINE, child).await.expect("the script ends").expect("the script starts");
+    let output =
+        tokio::time::timeout(DEADLINE, child).await.expect("the script ends").expect("the script starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     assert!(out.contains("all checks passed"), "{out}\n{err}");

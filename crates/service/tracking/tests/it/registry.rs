@@ -10,7 +10,8 @@ const ABSENT: (u16, &str) = (404, "RESOURCE_DOES_NOT_EXIST");
 
 async fn version(server: &Server, run: &str) -> Value {
     let source = format!("mlflow-artifacts:/0/{run}/artifacts/model");
-    let body = json!({ "name": "food", "source": source, "run_id": run, "tags": [{ "key": "run", "value": run }] });
+    let body =
+        json!({ "name": "food", "source": source, "run_id": run, "tags": [{ "key": "run", "value": run }] });
     server.ok("model-versions/create", body).await["model_version"].clone()
 }
 
@@ -20,7 +21,11 @@ async fn versions_count_up_and_aliases_move() {
     server.ok("registered-models/create", json!({ "name": "food", "description": "dishes" })).await;
     let again = server.post("registered-models/create", json!({ "name": "food" })).await;
     refused(again, (400, "RESOURCE_ALREADY_EXISTS"), "Registered Model (name=food) already exists.");
-    refused(server.post("registered-models/create", json!({ "name": "a/b" })).await, INVALID, "cannot contain");
+    refused(
+        server.post("registered-models/create", json!({ "name": "a/b" })).await,
+        INVALID,
+        "cannot contain",
+    );
     let run = server.run().await;
     let first = version(&server, &run).await;
     assert_eq!((first["version"].as_str(), first["status"].as_str()), (Some("1"), Some("READY")));
@@ -60,28 +65,35 @@ async fn versions_are_found_moved_and_deleted() {
     let query = format!("model-versions/search?filter=run_id%3D'{}'%20and%20name='food'", runs[0]);
     let (_, found) = server.get(&query).await;
     assert_eq!(found["model_versions"].as_array().map(Vec::len), Some(1), "{found}");
-    let (_, found) = server.get("model-versions/search?filter=name='food'&order_by=version_number%20ASC").await;
+    let (_, found) =
+        server.get("model-versions/search?filter=name='food'&order_by=version_number%20ASC").await;
     assert_eq!(found["model_versions"][0]["version"], "1");
     let tag = json!({ "name": "food", "version": "1", "key": "gate", "value": "pass" });
     server.ok("model-versions/set-tag", tag).await;
     let (_, found) = server.get("model-versions/search?filter=tags.gate='pass'").await;
     assert_eq!(found["model_versions"][0]["version"], "1");
 
-    let stage = |version: &str| {
-        json!({ "name": "food", "version": version, "stage": "production", "archive_existing_versions": true })
-    };
+    let stage = |version: &str| json!({ "name": "food", "version": version, "stage": "production", "archive_existing_versions": true });
     server.ok("model-versions/transition-stage", stage("1")).await;
     server.ok("model-versions/transition-stage", stage("2")).await;
     let latest = server.ok("registered-models/get-latest-versions", json!({ "name": "food" })).await;
-    let stages: Vec<String> =
-        latest["model_versions"].as_array().expect("a list").iter().map(|v| text(&v["current_stage"])).collect();
+    let stages: Vec<String> = latest["model_versions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|v| text(&v["current_stage"]))
+        .collect();
     assert_eq!(stages, ["Production", "Archived"]);
     let uri = server.get("model-versions/get-download-uri?name=food&version=2").await.1;
     assert_eq!(uri["artifact_uri"], format!("mlflow-artifacts:/0/{}/artifacts/model", runs[1]));
 
     let named = json!({ "name": "food", "version": "2" });
     assert_eq!(server.call(Method::DELETE, "model-versions/delete", named).await.0, 200);
-    refused(server.get("model-versions/get?name=food&version=2").await, ABSENT, "(name=food, version=2) not found");
+    refused(
+        server.get("model-versions/get?name=food&version=2").await,
+        ABSENT,
+        "(name=food, version=2) not found",
+    );
     assert_eq!(version(&server, &runs[0]).await["version"], "3", "numbers are not used again");
     let update = json!({ "name": "food", "version": "3", "description": "good" });
     let (_, updated) = server.call(Method::PATCH, "model-versions/update", update).await;
@@ -90,7 +102,10 @@ async fn versions_are_found_moved_and_deleted() {
     server.ok("registered-models/rename", json!({ "name": "food", "new_name": "dishes" })).await;
     let (_, found) = server.get("registered-models/search?filter=name%20ILIKE%20'DISH%25'").await;
     assert_eq!(found["registered_models"][0]["name"], "dishes");
-    assert_eq!(server.call(Method::DELETE, "registered-models/delete", json!({ "name": "dishes" })).await.0, 200);
+    assert_eq!(
+        server.call(Method::DELETE, "registered-models/delete", json!({ "name": "dishes" })).await.0,
+        200
+    );
     refused(server.get("registered-models/get?name=dishes").await, ABSENT, "name=dishes not found");
 }
 
@@ -103,7 +118,9 @@ async fn a_source_must_belong_to_what_it_names() {
         let body = json!({ "name": "food", "source": source, "run_id": run });
         server.post("model-versions/create", body)
     };
-    for source in ["/etc/passwd", "file:///etc/passwd", "mlflow-artifacts:/0/../1", "s3://b/%2e%2e/x", "model"] {
+    for source in
+        ["/etc/passwd", "file:///etc/passwd", "mlflow-artifacts:/0/../1", "s3://b/%2e%2e/x", "model"]
+    {
         refused(make(source.into(), &run).await, INVALID, "Invalid model version source");
     }
     let foreign = make(format!("mlflow-artifacts:/0/{other}/artifacts/model"), &run).await;

@@ -21,31 +21,47 @@ async fn the_default_experiment_exists() {
 #[tokio::test]
 async fn an_experiment_from_cradle_to_grave_and_back() {
     let server = start().await;
-    let made =
-        server.ok("experiments/create", json!({ "name": "food", "tags": [{ "key": "team", "value": "ml" }] })).await;
+    let made = server
+        .ok("experiments/create", json!({ "name": "food", "tags": [{ "key": "team", "value": "ml" }] }))
+        .await;
     let id = text(&made["experiment_id"]);
     refused(server.post("experiments/create", json!({ "name": "food" })).await, TAKEN, "already exists");
-    refused(server.post("experiments/create", json!({})).await, INVALID, "Missing value for required parameter 'name'");
+    refused(
+        server.post("experiments/create", json!({})).await,
+        INVALID,
+        "Missing value for required parameter 'name'",
+    );
     let (_, found) = server.get("experiments/get-by-name?experiment_name=food").await;
     assert_eq!(found["experiment"]["experiment_id"], id.as_str());
     assert_eq!(found["experiment"]["tags"], json!([{ "key": "team", "value": "ml" }]));
 
     server.ok("experiments/update", json!({ "experiment_id": id, "new_name": "dishes" })).await;
-    server.ok("experiments/set-experiment-tag", json!({ "experiment_id": id, "key": "a", "value": "b" })).await;
+    server
+        .ok("experiments/set-experiment-tag", json!({ "experiment_id": id, "key": "a", "value": "b" }))
+        .await;
     server.ok("experiments/delete-experiment-tag", json!({ "experiment_id": id, "key": "team" })).await;
     server.ok("experiments/delete", json!({ "experiment_id": id })).await;
-    refused(server.post("runs/create", json!({ "experiment_id": id })).await, INVALID, "must be in the 'active' state");
+    refused(
+        server.post("runs/create", json!({ "experiment_id": id })).await,
+        INVALID,
+        "must be in the 'active' state",
+    );
     let (_, active) = server.post("experiments/search", json!({ "max_results": 10 })).await;
     assert_eq!(active["experiments"].as_array().map(Vec::len), Some(1));
     let (_, gone) = server.get("experiments/search?max_results=10&view_type=DELETED_ONLY").await;
     assert_eq!(gone["experiments"][0]["name"], "dishes");
     server.ok("experiments/restore", json!({ "experiment_id": id })).await;
-    let found = server.ok("experiments/search", json!({ "filter": "name LIKE 'dis%' AND tags.a = 'b'" })).await;
+    let found =
+        server.ok("experiments/search", json!({ "filter": "name LIKE 'dis%' AND tags.a = 'b'" })).await;
     assert_eq!(found["experiments"][0]["experiment_id"], id.as_str());
 
     refused(server.get("experiments/get?experiment_id=77").await, ABSENT, "No Experiment with id=77 exists");
     refused(server.get("experiments/get?experiment_id=x").await, INVALID, "must be a valid integer");
-    refused(server.get("experiments/get-by-name?experiment_name=none").await, ABSENT, "Could not find experiment");
+    refused(
+        server.get("experiments/get-by-name?experiment_name=none").await,
+        ABSENT,
+        "Could not find experiment",
+    );
     for location in ["/etc", "file:///etc", "s3://x/../y", "runs:/abc"] {
         let body = json!({ "name": "n", "artifact_location": location });
         refused(server.post("experiments/create", body).await, INVALID, "Invalid artifact location");
@@ -67,7 +83,8 @@ async fn a_run_keeps_what_is_logged() {
 
     server.ok("runs/log-parameter", json!({ "run_id": id, "key": "lr", "value": "0.1" })).await;
     server.ok("runs/log-parameter", json!({ "run_id": id, "key": "lr", "value": "0.1" })).await;
-    let changed = server.post("runs/log-parameter", json!({ "run_id": id, "key": "lr", "value": "0.2" })).await;
+    let changed =
+        server.post("runs/log-parameter", json!({ "run_id": id, "key": "lr", "value": "0.2" })).await;
     refused(
         changed,
         INVALID,
@@ -77,7 +94,8 @@ async fn a_run_keeps_what_is_logged() {
         ),
     );
     for (step, value) in [(0, json!(0.5)), (2, json!("NaN")), (1, json!(0.75))] {
-        let body = json!({ "run_id": id, "key": "acc", "value": value, "timestamp": 1000 + step, "step": step });
+        let body =
+            json!({ "run_id": id, "key": "acc", "value": value, "timestamp": 1000 + step, "step": step });
         server.ok("runs/log-metric", body).await;
     }
     server
@@ -91,8 +109,13 @@ async fn a_run_keeps_what_is_logged() {
         .await;
     server.ok("runs/set-tag", json!({ "run_id": id, "key": "x", "value": "y" })).await;
     server.ok("runs/delete-tag", json!({ "run_id": id, "key": "x" })).await;
-    refused(server.post("runs/delete-tag", json!({ "run_id": id, "key": "x" })).await, ABSENT, "No tag with name: x");
-    let ended = server.ok("runs/update", json!({ "run_id": id, "status": "FINISHED", "end_time": 1_700_000_001_000i64 }));
+    refused(
+        server.post("runs/delete-tag", json!({ "run_id": id, "key": "x" })).await,
+        ABSENT,
+        "No tag with name: x",
+    );
+    let ended = server
+        .ok("runs/update", json!({ "run_id": id, "status": "FINISHED", "end_time": 1_700_000_001_000i64 }));
     assert_eq!(ended.await["run_info"]["end_time"], 1_700_000_001_000i64);
 
     let (_, body) = server.get(&format!("runs/get?run_id={id}")).await;
@@ -101,12 +124,16 @@ async fn a_run_keeps_what_is_logged() {
     assert_eq!(data["params"], json!([{ "key": "epochs", "value": "5" }, { "key": "lr", "value": "0.1" }]));
     assert_eq!(data["metrics"][0]["value"], "NaN", "the highest step is the latest");
     assert_eq!(data["metrics"][1], json!({ "key": "loss", "value": 1.5, "timestamp": 1000, "step": 3 }));
-    let (_, history) = server.get(&format!("metrics/get-history?run_id={id}&metric_key=acc&max_results=2")).await;
-    let steps = |page: &Value| page["metrics"].as_array().expect("a list").iter().map(|m| m["step"].clone()).collect::<Vec<_>>();
+    let (_, history) =
+        server.get(&format!("metrics/get-history?run_id={id}&metric_key=acc&max_results=2")).await;
+    let steps = |page: &Value| {
+        page["metrics"].as_array().expect("a list").iter().map(|m| m["step"].clone()).collect::<Vec<_>>()
+    };
     assert_eq!(steps(&history), vec![json!(0), json!(1)]);
     let token = text(&history["next_page_token"]).replace('=', "%3D");
-    let (_, rest) =
-        server.get(&format!("metrics/get-history?run_id={id}&metric_key=acc&max_results=2&page_token={token}")).await;
+    let (_, rest) = server
+        .get(&format!("metrics/get-history?run_id={id}&metric_key=acc&max_results=2&page_token={token}"))
+        .await;
     assert_eq!(steps(&rest), vec![json!(2)]);
     assert!(rest.get("next_page_token").is_none());
 }
@@ -120,7 +147,8 @@ async fn a_deleted_run_takes_nothing_until_it_is_restored() {
     refused(server.post("runs/set-tag", tag.clone()).await, INVALID, "must be in the 'active' state");
     let found = server.ok("runs/search", json!({ "experiment_ids": ["0"] })).await;
     assert_eq!(found, json!({}), "an empty list is left out");
-    let found = server.ok("runs/search", json!({ "experiment_ids": ["0"], "run_view_type": "DELETED_ONLY" })).await;
+    let found =
+        server.ok("runs/search", json!({ "experiment_ids": ["0"], "run_view_type": "DELETED_ONLY" })).await;
     assert_eq!(found["runs"][0]["info"]["lifecycle_stage"], "deleted");
     server.ok("runs/restore", json!({ "run_id": id })).await;
     server.ok("runs/set-tag", tag).await;
@@ -151,7 +179,11 @@ async fn searches_come_in_pages() {
     }
     assert_eq!(seen, [4.0, 3.0, 2.0, 1.0]);
     let bad = |body: Value| server.post("runs/search", body);
-    refused(bad(json!({ "experiment_ids": ["0"], "filter": "metrics.acc >" })).await, INVALID, "missing at the end");
+    refused(
+        bad(json!({ "experiment_ids": ["0"], "filter": "metrics.acc >" })).await,
+        INVALID,
+        "missing at the end",
+    );
     refused(bad(json!({ "experiment_ids": ["0"], "max_results": 0 })).await, INVALID, "max_results");
     refused(bad(json!({ "experiment_ids": ["0"], "max_results": 50_001 })).await, INVALID, "max_results");
     refused(bad(json!({ "experiment_ids": ["0"], "page_token": "?" })).await, INVALID, "page token");
@@ -170,7 +202,8 @@ async fn limits_are_those_of_mlflow() {
     assert_eq!(text(&data["tags"][1]["value"]).len(), 8000, "long values are cut");
     let valueless = json!({ "run_id": id, "metrics": [{ "key": "m", "timestamp": 1 }] });
     refused(server.post("runs/log-batch", valueless).await, INVALID, "required parameter 'metrics[0].value'");
-    let metrics: Vec<Value> = (0..1001).map(|n| json!({ "key": format!("m{n}"), "value": 1, "timestamp": 1 })).collect();
+    let metrics: Vec<Value> =
+        (0..1001).map(|n| json!({ "key": format!("m{n}"), "value": 1, "timestamp": 1 })).collect();
     let batch = json!({ "run_id": id, "metrics": metrics });
     refused(server.post("runs/log-batch", batch).await, INVALID, "at most 1000 metrics. Got 1001");
     let name = json!({ "run_id": id, "key": "a@b", "value": 1, "timestamp": 1 });
@@ -200,7 +233,10 @@ async fn inputs_outputs_and_logged_models() {
     let model = text(&made["model"]["info"]["model_id"]);
     assert!(model.starts_with("m-") && model.len() == 34, "{model}");
     assert_eq!(made["model"]["info"]["status"], "LOGGED_MODEL_PENDING");
-    assert_eq!(made["model"]["info"]["artifact_uri"], format!("mlflow-artifacts:/0/models/{model}/artifacts"));
+    assert_eq!(
+        made["model"]["info"]["artifact_uri"],
+        format!("mlflow-artifacts:/0/models/{model}/artifacts")
+    );
     let ready = json!({ "model_id": model, "status": "LOGGED_MODEL_READY" });
     let (status, body) = server.call(reqwest::Method::PATCH, &format!("logged-models/{model}"), ready).await;
     assert_eq!((status, body["model"]["info"]["status"].as_str()), (200, Some("LOGGED_MODEL_READY")));
@@ -226,7 +262,8 @@ async fn inputs_outputs_and_logged_models() {
     server.call(reqwest::Method::PATCH, &format!("logged-models/{model}/tags"), tags).await;
     let (_, tagged) = server.get(&format!("logged-models/{model}")).await;
     assert_eq!(tagged["model"]["info"]["tags"], json!([{ "key": "a", "value": "c" }]));
-    let (status, _) = server.call(reqwest::Method::DELETE, &format!("logged-models/{model}"), json!({})).await;
+    let (status, _) =
+        server.call(reqwest::Method::DELETE, &format!("logged-models/{model}"), json!({})).await;
     assert_eq!(status, 200);
     refused(server.get(&format!("logged-models/{model}")).await, ABSENT, "Logged model with ID");
     assert_eq!(server.get(&format!("logged-models/{model}?allow_deleted=true")).await.0, 200);
