@@ -11,8 +11,7 @@ use std::time::Duration;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 use galley_argo_workflows::{
-    ANNOTATION_SCHEDULED, API_VERSION, CronWorkflow, CronWorkflowSpec, CronWorkflowStatus, LABEL_COMPLETED, LABEL_CRON,
-    LABEL_PHASE,
+    ANNOTATION_SCHEDULED, API_VERSION, CronWorkflow, CronWorkflowSpec, CronWorkflowStatus, LABEL_CRON,
 };
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use kube::ResourceExt;
@@ -134,12 +133,16 @@ fn due(context: &Context, key: &Key, cron: &CronWorkflow, status: &CronWorkflowS
     if since.is_some_and(|since| latest <= since) || late > deadline {
         return None;
     }
-    let mut considered = context.considered.lock().unwrap_or_else(PoisonError::into_inner);
-    if considered.get(key).is_some_and(|known| *known >= latest) {
+    let left_out = context.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+    if left_out.get(key).is_some_and(|known| *known >= latest) {
         return None;
     }
-    considered.insert(key.clone(), latest);
     Some(latest)
+}
+
+/// Notes that a moment passes without a run: it is not considered again when things have changed.
+fn leave_out(context: &Context, key: &Key, due: Timestamp) {
+    context.left_out.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), due);
 }
 
 /// The runs of a CronWorkflow.
@@ -149,8 +152,13 @@ async fn runs_of(context: &Context, key: &Key) -> Result<Vec<DynamicObject>, Err
     Ok(workflows.list(&own).await.map_err(Error::api(format!("listing the runs of {}/{}", key.namespace, key.name)))?.items)
 }
 
+/// The phase of a run; labels follow the status and may be a moment late.
+fn phase_of(run: &DynamicObject) -> &str {
+    run.data["status"]["phase"].as_str().unwrap_or_default()
+}
+
 fn has_ended(run: &DynamicObject) -> bool {
-    run.labels().get(LABEL_COMPLETED).is_some_and(|value| value == "true")
+    matches!(phase_of(run), "Succeeded" | "Failed" | "Error")
 }
 
 /// Runs that were under way and have ended are counted; the others stay listed.
@@ -159,7 +167,7 @@ fn count(status: &mut CronWorkflowStatus, runs: &[DynamicObject]) {
     let (mut succeeded, mut failed) = (0, 0);
     status.active.retain(|reference| match find(reference["uid"].as_str().unwrap_or_default()) {
         Some(run) if has_ended(run) => {
-            if run.labels().get(LABEL_PHASE).is_some_and(|phase| phase == "Succeeded") {
+            if phase_of(run) == "Succeeded" {
                 succeeded += 1;
             } else {
                 failed += 1;
@@ -206,7 +214,10 @@ async fn begin(context: &Context, key: &Key, cron: &CronWorkflow, status: &mut C
         let bare = when.trim().trim_start_matches("{{=").trim_start_matches('=').trim_end_matches("}}");
         match galley_expr::eval_bool(bare, &names(cron, status)) {
             Ok(true) => {}
-            Ok(false) => return Ok(()),
+            Ok(false) => {
+                leave_out(context, key, due);
+                return Ok(());
+            }
             Err(error) => {
                 status.conditions = vec![json!({"type": "SpecError", "status": "True", "message": format!("when: {error}")})];
                 return Ok(());
@@ -219,6 +230,7 @@ async fn begin(context: &Context, key: &Key, cron: &CronWorkflow, status: &mut C
     match cron.spec.concurrency_policy.as_deref().unwrap_or("Allow") {
         "Forbid" if !active.is_empty() => {
             tracing::info!(cron = key.name, "a run is still under way; this one is left out");
+            leave_out(context, key, due);
             return Ok(());
         }
         "Replace" => {
@@ -292,10 +304,9 @@ async fn write(context: &Context, key: &Key, object: DynamicObject, status: &Cro
 /// Deletes runs beyond the limits of history, the oldest first.
 async fn collect(context: &Context, key: &Key, spec: &CronWorkflowSpec, runs: &[DynamicObject]) -> Result<(), Error> {
     let workflows = within(&context.client, &key.namespace, &argo("Workflow"));
-    let good = |run: &&DynamicObject| run.labels().get(LABEL_PHASE).is_some_and(|phase| phase == "Succeeded");
     let limits = [(true, spec.successful_jobs_history_limit.unwrap_or(3)), (false, spec.failed_jobs_history_limit.unwrap_or(1))];
     for (wanted, limit) in limits {
-        let mut ended: Vec<&DynamicObject> = runs.iter().filter(|run| has_ended(run) && good(run) == wanted).collect();
+        let mut ended: Vec<&DynamicObject> = runs.iter().filter(|run| has_ended(run) && (phase_of(run) == "Succeeded") == wanted).collect();
         ended.sort_by_key(|run| std::cmp::Reverse(run.data["status"]["finishedAt"].as_str().unwrap_or_default().to_owned()));
         for run in ended.into_iter().skip(usize::try_from(limit).unwrap_or(0)) {
             let name = run.name_any();

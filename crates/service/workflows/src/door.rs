@@ -17,6 +17,10 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::api::{self, argo, as_cron, as_workflow, typed, within};
+use crate::error::code_of;
+
+/// How often a write is repeated when somebody else was faster.
+const TRIES: usize = 20;
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +192,7 @@ async fn find(client: &Client, namespace: &str, name: &str) -> Result<DynamicObj
 /// When there is no such workflow, when it has ended, or when nothing in it waits.
 pub async fn resume(client: &Client, namespace: &str, name: &str) -> Result<(), Problem> {
     // Somebody else (the controller) may write in between; then everything is read again.
-    for _ in 0..20 {
+    for _ in 0..TRIES {
         match try_resume(client, namespace, name).await {
             Err(problem) if problem.kind == Kind::Conflict && problem.code == "G0509" => {}
             other => return other,
@@ -268,11 +272,16 @@ async fn shut_down(client: &Client, namespace: &str, name: &str, how: &str) -> R
     let object = find(client, namespace, name).await?;
     refuse_ended(&typed(&object)?)?;
     let patch = Patch::Merge(json!({"spec": {"shutdown": how}}));
-    within(client, namespace, &argo("Workflow"))
-        .patch(name, &PatchParams::default(), &patch)
-        .await
-        .map_err(Error::api("ending the workflow"))?;
-    Ok(())
+    let workflows = within(client, namespace, &argo("Workflow"));
+    let mut tries = 0;
+    loop {
+        match workflows.patch(name, &PatchParams::default(), &patch).await {
+            Ok(_) => return Ok(()),
+            // The controller wrote in between.
+            Err(error) if code_of(&error) == Some(409) && tries < TRIES => tries += 1,
+            Err(error) => return Err(Error::api("ending the workflow")(error).into()),
+        }
+    }
 }
 
 /// Waits until a workflow has ended and gives its phase.

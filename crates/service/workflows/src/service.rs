@@ -59,7 +59,8 @@ pub(crate) struct Context {
     pub(crate) workflows: mpsc::Sender<Key>,
     pub(crate) shutdown: CancellationToken,
     memory: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<reconcile::Memory>>>>,
-    pub(crate) considered: Mutex<HashMap<Key, jiff::Timestamp>>,
+    /// Moments of CronWorkflows that pass without a run.
+    pub(crate) left_out: Mutex<HashMap<Key, jiff::Timestamp>>,
 }
 
 impl Context {
@@ -96,7 +97,7 @@ impl Service {
             workflows: workflows.clone(),
             shutdown: shutdown.clone(),
             memory: Mutex::default(),
-            considered: Mutex::default(),
+            left_out: Mutex::default(),
         });
         let look = {
             let context = Arc::clone(&context);

@@ -1,1 +1,255 @@
-//! Laws of the engine.
+//! Laws that hold for every workflow.
+
+use std::collections::BTreeMap;
+
+use galley_argo_workflows::{NodePhase, Workflow, WorkflowPhase};
+use galley_workflow::{Action, Engine, Observations, PodSeen, Templates, node_id, pod_name};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::kubelet::{Cluster, Outcome};
+
+fn workflow(spec: Value) -> Workflow {
+    let meta = json!({"name": "w", "namespace": "n", "uid": "u"});
+    serde_json::from_value(json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": meta, "spec": spec})).unwrap()
+}
+
+fn ok(_: &str) -> Outcome {
+    Outcome::default()
+}
+
+fn play(spec: Value, outcome: impl Fn(&str) -> Outcome) -> (Workflow, usize) {
+    let mut cluster = Cluster::new(outcome, |_| false, Vec::new());
+    let ended = cluster.play(workflow(spec), &Templates::default());
+    (ended, cluster.peak)
+}
+
+fn start() -> Timestamp {
+    "2026-11-05T10:00:00Z".parse().unwrap()
+}
+
+/// The manifest of the first pod of a spec.
+fn first_pod(spec: Value) -> Value {
+    let mut engine = Engine::new(workflow(spec), Templates::default());
+    let actions = engine.step(start(), &Observations::default());
+    let pod = actions.into_iter().find_map(|action| match action {
+        Action::CreatePod { manifest, .. } => Some(manifest),
+        _ => None,
+    });
+    pod.unwrap_or_else(|| panic!("no pod: {:?}", engine.status()))
+}
+
+#[test]
+fn limits_of_parallelism_are_kept_and_nothing_is_lost() {
+    let nap = json!({"name": "nap", "container": {"image": "i", "command": ["sleep", "2"]}});
+    let items: Vec<u32> = (0..6).collect();
+    let steps = json!([[{"name": "each", "template": "nap", "withItems": items}, {"name": "other", "template": "nap"}]]);
+    for spec in [
+        json!({"entrypoint": "main", "parallelism": 2, "templates": [{"name": "main", "steps": steps}, nap]}),
+        json!({"entrypoint": "main", "templates": [{"name": "main", "parallelism": 2, "steps": steps}, nap]}),
+        json!({"entrypoint": "main", "parallelism": 2, "templates": [
+            {"name": "main", "dag": {"tasks": [{"name": "each", "template": "nap", "withItems": items}, {"name": "other", "template": "nap"}]}}, nap]}),
+    ] {
+        let (ended, peak) = play(spec, ok);
+        let status = ended.status.unwrap();
+        assert_eq!((status.phase, status.progress.as_str(), peak), (WorkflowPhase::Succeeded, "7/7", 2));
+    }
+}
+
+#[test]
+fn attempts_keep_their_distance() {
+    let spec = json!({"entrypoint": "main", "templates": [{
+        "name": "main", "container": {"image": "i", "command": ["false"]},
+        "retryStrategy": {"limit": 3, "backoff": {"duration": "10s", "factor": 2, "cap": "15s"}},
+    }]});
+    let (ended, _) = play(spec, |_| Outcome { exit_code: 1, ..Outcome::default() });
+    let status = ended.status.unwrap();
+    assert_eq!(status.message, "No more retries left");
+    let attempt = |number: usize| status.nodes[&node_id("w", &format!("w({number})"))].clone();
+    let gaps: Vec<i64> = (1..4)
+        .map(|number| attempt(number).started_at.unwrap().duration_since(attempt(number - 1).finished_at.unwrap()).as_secs())
+        .collect();
+    assert_eq!(gaps, [10, 15, 15]);
+}
+
+#[test]
+fn the_time_of_all_attempts_is_limited() {
+    let spec = json!({"entrypoint": "main", "templates": [{
+        "name": "main", "container": {"image": "i", "command": ["false"]},
+        "retryStrategy": {"limit": 30, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "1m"}},
+    }]});
+    let (ended, _) = play(spec, |_| Outcome { exit_code: 1, ..Outcome::default() });
+    let status = ended.status.unwrap();
+    assert_eq!(status.message, "Backoff would exceed max duration limit");
+    assert_eq!(status.nodes.len(), 1 + 3);
+}
+
+/// A runtime that does not end a pod at its deadline: the engine does.
+#[test]
+fn deadlines_hold_without_help() {
+    let container = json!({"image": "i", "command": ["hang"]});
+    for (spec, seconds) in [
+        (json!({"entrypoint": "m", "activeDeadlineSeconds": 60, "templates": [{"name": "m", "container": container}]}), 60),
+        (json!({"entrypoint": "m", "templates": [{"name": "m", "activeDeadlineSeconds": 30, "container": container}]}), 30),
+        (json!({"entrypoint": "m", "templates": [{"name": "m", "timeout": "20s", "container": container}]}), 20),
+    ] {
+        let mut engine = Engine::new(workflow(spec), Templates::default());
+        let mut now = start();
+        let mut pod = None;
+        let mut deleted = false;
+        for _ in 0..10 {
+            let running = |manifest: &Value| {
+                let mut object = manifest.clone();
+                object["status"] = json!({"phase": "Running", "containerStatuses": [{"name": "main", "state": {"running": {}}}]});
+                PodSeen::from_pod(&object)
+            };
+            let seen = Observations { pods: pod.as_ref().and_then(running).into_iter().collect(), ..Observations::default() };
+            let mut wake = None;
+            for action in engine.step(now, &seen) {
+                match action {
+                    Action::CreatePod { manifest, .. } => pod = Some(manifest),
+                    Action::WakeAt(moment) => wake = Some(moment),
+                    Action::DeletePod { .. } => deleted = true,
+                    _ => {}
+                }
+            }
+            if engine.status().phase.is_done() {
+                break;
+            }
+            now = wake.unwrap_or(now);
+        }
+        let status = engine.status();
+        assert_eq!(pod.unwrap()["spec"]["activeDeadlineSeconds"], seconds);
+        assert_eq!(status.phase, WorkflowPhase::Failed);
+        assert_eq!(status.message, "Pod was active on the node longer than the specified deadline");
+        assert!(deleted);
+        assert!(now <= start() + SignedDuration::from_secs(seconds + 6), "{now}");
+    }
+}
+
+#[test]
+fn pods_carry_what_was_asked() {
+    let pod = first_pod(json!({
+        "entrypoint": "main", "serviceAccountName": "pipeline", "nodeSelector": {"disk": "{{workflow.name}}"},
+        "volumes": [{"name": "data", "emptyDir": {}}, {"name": "unused", "emptyDir": {}}],
+        "podMetadata": {"labels": {"all": "{{workflow.name}}"}},
+        "podSpecPatch": "{\"terminationGracePeriodSeconds\": 7}",
+        "templates": [
+            {"name": "main", "steps": [[{"name": "a", "template": "a"}], [{"name": "b", "template": "a", "when": "{{steps.a.outputs.result}} == 1"}]]},
+            {"name": "a", "metadata": {"annotations": {"own": "x"}},
+             "outputs": {"parameters": [{"name": "n", "valueFrom": {"path": "/tmp/n"}}]},
+             "sidecars": [{"name": "side", "image": "s", "mirrorVolumeMounts": true}],
+             "podSpecPatch": "containers:\n- name: main\n  env: [{name: E, value: patched}]\n",
+             "script": {"image": "i", "command": ["sh"], "source": "echo {{workflow.name}}", "env": [{"name": "E", "value": "own"}],
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}]}},
+        ],
+    }));
+    let meta = &pod["metadata"];
+    assert_eq!(meta["name"], pod_name("w", "w[0].a", "a"));
+    assert_eq!(meta["labels"], json!({"all": "w", "workflows.argoproj.io/workflow": "w", "workflows.argoproj.io/completed": "false"}));
+    let annotation = |name: &str| meta["annotations"][name].as_str().unwrap_or_default().to_owned();
+    assert_eq!(annotation("workflows.argoproj.io/node-name"), "w[0].a");
+    assert_eq!(annotation("workflows.argoproj.io/node-id"), node_id("w", "w[0].a"));
+    assert_eq!(annotation("runtime.galley.dev/collect-files"), "[\"/tmp/n\"]");
+    assert_eq!(annotation("runtime.galley.dev/collect-stdout"), "true");
+    assert_eq!(annotation("workflows.galley.dev/script"), "echo w");
+    assert_eq!(annotation("own"), "x");
+    assert_eq!((&meta["ownerReferences"][0]["kind"], &meta["ownerReferences"][0]["uid"]), (&json!("Workflow"), &json!("u")));
+    let spec = &pod["spec"];
+    assert_eq!((&spec["restartPolicy"], &spec["serviceAccountName"]), (&json!("Never"), &json!("pipeline")));
+    assert_eq!((&spec["nodeSelector"]["disk"], &spec["terminationGracePeriodSeconds"]), (&json!("w"), &json!(7)));
+    let main = &spec["containers"][0];
+    assert_eq!((&main["name"], &main["args"], &main["env"][0]["value"]), (&json!("main"), &json!(["/argo/staging/script"]), &json!("patched")));
+    assert!(main.get("source").is_none());
+    let names = |list: &Value| list.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&main["volumeMounts"]), ["data", "argo-staging"]);
+    assert_eq!(names(&spec["containers"][1]["volumeMounts"]), ["data"]);
+    assert_eq!(names(&spec["volumes"]), ["data", "argo-staging"]);
+}
+
+#[test]
+fn a_running_daemon_lets_others_begin_and_ends_with_its_parent() {
+    let spec = json!({"entrypoint": "main", "templates": [
+        {"name": "main", "steps": [[{"name": "serve", "template": "serve"}], [{"name": "use", "template": "use", "arguments": {"parameters": [{"name": "ip", "value": "{{steps.serve.ip}}"}]}}]]},
+        {"name": "serve", "daemon": true, "container": {"image": "i", "command": ["sleep", "1000"]}},
+        {"name": "use", "inputs": {"parameters": [{"name": "ip"}]}, "container": {"image": "i", "command": ["true"]}},
+    ]});
+    let (ended, _) = play(spec, ok);
+    let status = ended.status.unwrap();
+    let node = |name: &str| status.nodes[&node_id("w", name)].clone();
+    assert_eq!(status.phase, WorkflowPhase::Succeeded, "{}", status.message);
+    assert_eq!(node("w[0].serve").phase, NodePhase::Succeeded);
+    assert_eq!(node("w[1].use").inputs.unwrap().parameters[0].value.as_ref().unwrap().as_str(), "10.88.0.9");
+    assert!(node("w[1].use").finished_at.unwrap() < start() + SignedDuration::from_secs(60));
+}
+
+#[test]
+fn claims_are_made_mounted_and_removed() {
+    let spec = json!({"entrypoint": "main",
+        "volumeClaimTemplates": [{"metadata": {"name": "work"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}],
+        "templates": [{"name": "main", "container": {"image": "i", "command": ["true"], "volumeMounts": [{"name": "work", "mountPath": "/work"}]}}]});
+    let mut engine = Engine::new(workflow(spec.clone()), Templates::default());
+    let actions = engine.step(start(), &Observations::default());
+    let claim = actions.iter().find_map(|action| match action {
+        Action::CreateClaim { manifest } => Some(manifest.clone()),
+        _ => None,
+    });
+    assert_eq!(claim.unwrap()["metadata"]["name"], "w-work");
+    assert_eq!(first_pod(spec.clone())["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"], "w-work");
+    let (ended, _) = play(spec, ok);
+    assert!(ended.status.unwrap().persistent_volume_claims.is_empty());
+}
+
+/// A graph in which task `n` may wait for tasks before it.
+fn graph() -> impl Strategy<Value = (Vec<Vec<usize>>, Vec<u8>, bool)> {
+    (1usize..9).prop_flat_map(|count| {
+        let edges = (0..count).map(|task| prop::collection::vec(0..task.max(1), 0..3).prop_map(move |mut on| {
+            on.retain(|other| *other < task);
+            on.sort_unstable();
+            on.dedup();
+            on
+        }));
+        (edges.collect::<Vec<_>>(), prop::collection::vec(0u8..4, count), any::<bool>())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Whatever fails: the workflow ends, no task begins before what it waits for has ended, each pod is made once,
+    /// and the same run gives the same tree.
+    #[test]
+    fn every_graph_ends((edges, fates, fail_fast) in graph()) {
+        let tasks: Vec<Value> = edges.iter().enumerate().map(|(task, on)| {
+            let states = ["Succeeded", "Failed", "Succeeded", "Omitted"];
+            let depends = on.iter().map(|other| format!("t{other}.{}", states[(task + other) % 4])).collect::<Vec<_>>();
+            let mut value = json!({"name": format!("t{task}"), "template": "run"});
+            if !depends.is_empty() {
+                value["depends"] = depends.join(if task % 2 == 0 { " || " } else { " && " }).into();
+            }
+            value
+        }).collect();
+        let spec = json!({"entrypoint": "main", "templates": [
+            {"name": "main", "dag": {"failFast": fail_fast, "tasks": tasks}},
+            {"name": "run", "container": {"image": "i", "command": ["run"]}},
+        ]});
+        let outcome = |node: &str| {
+            let task: usize = node.trim_start_matches("w.t").parse().unwrap();
+            Outcome { exit_code: i64::from(fates[task] == 0), ..Outcome::default() }
+        };
+        let (ended, _) = play(spec.clone(), outcome);
+        let status = ended.status.clone().unwrap();
+        prop_assert!(status.phase.is_done(), "{status:?}");
+        let by_name: BTreeMap<&str, _> = status.nodes.values().map(|node| (node.name.as_str(), node)).collect();
+        for (task, on) in edges.iter().enumerate() {
+            let Some(node) = by_name.get(format!("w.t{task}").as_str()) else { continue };
+            prop_assert!(node.phase.is_fulfilled());
+            for other in on {
+                let before = by_name[format!("w.t{other}").as_str()];
+                prop_assert!(before.finished_at.unwrap() <= node.started_at.unwrap());
+            }
+        }
+        prop_assert_eq!(play(spec, outcome).0.status, ended.status);
+    }
+}

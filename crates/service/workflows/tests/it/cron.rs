@@ -33,8 +33,16 @@ async fn runs(house: &House) -> Vec<String> {
 
 /// A change of the object makes the service look again.
 async fn nudge(house: &House, round: usize) {
-    let patch = Patch::Merge(json!({"metadata": {"annotations": {"round": round.to_string()}}}));
-    house.api("CronWorkflow").patch("nightly", &PatchParams::default(), &patch).await.unwrap();
+    change(house, json!({"metadata": {"annotations": {"round": round.to_string()}}})).await;
+}
+
+/// Patches the CronWorkflow; the service may write in between, then once more.
+async fn change(house: &House, patch: serde_json::Value) {
+    let patch = &Patch::Merge(patch);
+    until("the change", || async {
+        house.api("CronWorkflow").patch("nightly", &PatchParams::default(), patch).await.ok()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +56,7 @@ async fn a_moment_gives_one_run_and_history_is_short() {
         nudge(&house, round).await;
         let due = clock.now().as_second() / 86_400 * 86_400 + 2 * 3600;
         let name = format!("nightly-{due}");
-        until("the run", || async { house.api("Workflow").get_opt(&name).await.unwrap() }).await;
+        until(&format!("run {name} of round {round}: {:?}", runs(&house).await), || async { house.api("Workflow").get_opt(&name).await.unwrap() }).await;
         assert_eq!(house.ended(&name).await["phase"], "Succeeded");
         expected.push(name);
         // Looking again, even by a new service, begins nothing.
@@ -80,8 +88,7 @@ async fn a_run_under_way_forbids_another() {
     clock.advance(Duration::from_secs(86_400));
     nudge(&house, 2).await;
     // With another policy the same moment would give a second run: the first look has left it out for good.
-    let patch = Patch::Merge(json!({"spec": {"suspend": true}}));
-    house.api("CronWorkflow").patch("nightly", &PatchParams::default(), &patch).await.unwrap();
+    change(&house, json!({"spec": {"suspend": true}})).await;
     let by_hand = submit(&house.client, NAMESPACE, SubmitFrom::CronWorkflow("nightly".to_owned()), &Default::default()).await.unwrap();
     until("the run by hand", || async { (house.status(&by_hand).await["phase"] == "Running").then_some(()) }).await;
     assert_eq!(runs(&house).await.len(), 2);
