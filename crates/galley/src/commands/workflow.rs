@@ -1,6 +1,9 @@
 //! `galley workflow ...`: submit, look at and follow workflows.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::{AsyncBufReadExt, TryStreamExt};
 use galley_problem::{Kind, Problem};
@@ -159,46 +162,59 @@ fn describe(workflow: &DynamicObject) {
     let root = nodes.values().find(|node| text(node, &["name"]) == workflow.name_any());
     if let Some(root) = root {
         voice::data("");
-        tree(nodes, root, 0, &mut std::collections::BTreeSet::new());
+        tree(nodes, root, 0, &mut BTreeSet::new());
     }
 }
 
-/// Prints a node and its children; a node that several lead to is printed once.
-fn tree(
-    nodes: &serde_json::Map<String, Value>,
-    node: &Value,
-    depth: usize,
-    seen: &mut std::collections::BTreeSet<String>,
-) {
+/// Prints a node and what follows it, indented by the template it belongs to. Groups of steps are only brackets and are
+/// left out; a node that several lead to is printed once.
+fn tree(nodes: &serde_json::Map<String, Value>, node: &Value, depth: usize, seen: &mut BTreeSet<String>) {
     if !seen.insert(text(node, &["id"])) {
         return;
     }
-    let phase = text(node, &["phase"]);
-    let mark = match phase.as_str() {
-        "Succeeded" => "✔",
-        "Failed" | "Error" => "✖",
-        "Running" => "●",
-        "Skipped" | "Omitted" => "○",
-        _ => "◷",
-    };
-    let message = text(node, &["message"]);
-    let line = format!("{mark} {} ({}, {phase})", text(node, &["displayName"]), text(node, &["type"]));
-    voice::data(&format!("{}{line}{}", "  ".repeat(depth), if message.is_empty() { String::new() } else { format!(": {message}") }));
-    let group = text(node, &["type"]) == "StepGroup";
-    for child in node["children"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if let Some(child) = nodes.get(child) {
-            // Steps follow each other as children of children; they read as a list.
-            let next = text(child, &["type"]) == "StepGroup" && group;
-            tree(nodes, child, if next { depth } else { depth + 1 }, seen);
+    let kind = text(node, &["type"]);
+    if kind != "StepGroup" {
+        let phase = text(node, &["phase"]);
+        let mark = match phase.as_str() {
+            "Succeeded" => "✔",
+            "Failed" | "Error" => "✖",
+            "Running" => "●",
+            "Skipped" | "Omitted" => "○",
+            _ => "◷",
+        };
+        let line = format!("{}{mark} {} ({kind}, {phase})", "  ".repeat(depth), text(node, &["displayName"]));
+        match text(node, &["message"]).as_str() {
+            "" => voice::data(&line),
+            message => voice::data(&format!("{line}: {message}")),
         }
     }
+    for child in node["children"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let Some(child) = nodes.get(child) else { continue };
+        // Below stands what the node is the boundary of, and a retry's attempts; all else follows it at its own depth.
+        let inside = text(child, &["boundaryID"]) == text(node, &["id"]);
+        let attempt = kind == "Retry" && text(child, &["type"]) != "StepGroup" && text(child, &["displayName"]).ends_with(')');
+        let depth = if inside || attempt { depth + 1 } else { boundary_depth(nodes, child) };
+        tree(nodes, child, depth, seen);
+    }
+}
+
+/// How many templates a node lies in.
+fn boundary_depth(nodes: &serde_json::Map<String, Value>, node: &Value) -> usize {
+    let mut depth = 0;
+    let mut boundary = text(node, &["boundaryID"]);
+    // Bounded by the number of nodes, whatever a damaged status says.
+    while let Some(outer) = nodes.get(&boundary).filter(|_| depth < nodes.len()) {
+        depth += 1;
+        boundary = text(outer, &["boundaryID"]);
+    }
+    depth
 }
 
 async fn logs(client: &Client, namespace: &Namespace, name: &str, follow: bool) -> Result<Answer, Problem> {
     let workflow = resolve(client, &namespace.namespace, name).await?.name_any();
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace.namespace);
     let selector = ListParams::default().labels(&format!("workflows.argoproj.io/workflow={workflow}"));
-    let mut printed = std::collections::BTreeSet::new();
+    let mut printed = BTreeSet::new();
     loop {
         let mut all = pods.list(&selector).await.map_err(|e| refused("to list pods", &e))?.items;
         all.sort_by_key(|pod| pod.creation_timestamp().map(|time| time.0));

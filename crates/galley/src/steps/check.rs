@@ -102,8 +102,8 @@ async fn own_test(http: &reqwest::Client, url: &str) -> Result<(), String> {
 async fn prediction(http: &reqwest::Client, url: &str, picture: &[u8]) -> Result<String, String> {
     let answer = status(post(http, url, picture.to_vec()), 200).await?;
     let answer: serde_json::Value = answer.json().await.map_err(|e| e.to_string())?;
-    let probabilities = answer["probabilities"].as_array().ok_or("the answer has no probabilities")?;
-    let values: Vec<f64> = probabilities.iter().filter_map(|entry| entry["probability"].as_f64()).collect();
+    let probabilities = answer["probabilities"].as_object().ok_or("the answer has no probabilities")?;
+    let values: Vec<f64> = probabilities.values().filter_map(serde_json::Value::as_f64).collect();
     let sum: f64 = values.iter().sum();
     if values.len() != galley_ml::CLASSES.len() || (sum - 1.0).abs() > 0.01 {
         return Err(format!("{} probabilities that add up to {sum:.3}", values.len()));

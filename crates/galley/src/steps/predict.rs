@@ -55,11 +55,11 @@ fn read(photo: &Path) -> Result<Vec<u8>, Problem> {
 
 fn here(classifier: &OnnxClassifier, path: &Path) -> Result<Value, Problem> {
     let photo = Photo::decode(&read(path)?, &PhotoLimits::default()).map_err(|error| {
-        Problem::new("G0704", Kind::Invalid, format!("{} cannot be classified.", path.display())).because(&error)
+        Problem::new("G0741", Kind::Invalid, format!("{} cannot be classified.", path.display())).because(&error)
     })?;
     let prediction = classifier.classify(&photo).map_err(|e| ml_problem("classifying", &e))?;
-    let probabilities: Vec<Value> =
-        prediction.ranked().iter().map(|(class, p)| json!({ "class": class, "probability": p })).collect();
+    let probabilities: serde_json::Map<String, Value> =
+        prediction.ranked().iter().map(|(class, p)| ((*class).to_owned(), json!(p))).collect();
     Ok(json!({
         "photo": path.display().to_string(), "class": prediction.name(),
         "confidence": prediction.confidence(), "probabilities": probabilities,
@@ -68,7 +68,7 @@ fn here(classifier: &OnnxClassifier, path: &Path) -> Result<Value, Problem> {
 
 async fn there(http: &reqwest::Client, url: &str, path: &Path) -> Result<Value, Problem> {
     let failed = |error: &reqwest::Error| {
-        Problem::new("G0705", Kind::Unavailable, format!("{url} does not answer.")).because(error)
+        Problem::new("G0742", Kind::Unavailable, format!("{url} does not answer.")).because(error)
     };
     let request = http
         .post(format!("{url}/predict"))
@@ -80,7 +80,7 @@ async fn there(http: &reqwest::Client, url: &str, path: &Path) -> Result<Value, 
     let mut answer: Value = answer.json().await.map_err(|e| failed(&e))?;
     if !good {
         let message = answer["error"]["message"].as_str().unwrap_or("no reason given").to_owned();
-        return Err(Problem::new("G0704", Kind::Invalid, format!("{} cannot be classified.", path.display()))
+        return Err(Problem::new("G0741", Kind::Invalid, format!("{} cannot be classified.", path.display()))
             .because_of(message));
     }
     answer["photo"] = path.display().to_string().into();

@@ -191,5 +191,5 @@ async fn keep(
 
 /// A problem of the model room.
 pub fn ml_problem(attempt: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
-    Problem::new("G0703", Kind::Invalid, format!("Failed {attempt}.")).because(error)
+    Problem::new("G0740", Kind::Invalid, format!("Failed {attempt}.")).because(error)
 }

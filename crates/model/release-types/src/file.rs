@@ -65,8 +65,8 @@ impl Default for Training {
         Training {
             epochs: 40,
             batch_size: 64,
-            learning_rate: 0.01,
-            weight_decay: 1e-4,
+            learning_rate: 0.001,
+            weight_decay: 0.05,
             label_smoothing: 0.1,
             shuffle_labels: false,
         }
