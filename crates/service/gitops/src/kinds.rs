@@ -48,8 +48,11 @@ impl Served {
 #[derive(Clone)]
 pub(crate) struct Kinds {
     client: Client,
-    known: Arc<Mutex<Option<(Instant, Arc<Known>)>>>,
+    known: Arc<Mutex<Option<Asked>>>,
 }
+
+/// What discovery said, and when.
+type Asked = (Instant, Arc<Known>);
 
 /// What discovery said at one time.
 pub(crate) struct Known {

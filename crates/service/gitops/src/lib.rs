@@ -47,5 +47,5 @@ mod watches;
 pub use config::Config;
 pub use error::Error;
 pub use plan::plan;
-pub use repositories::{LocalRepositories, Repositories};
+pub use repositories::{CredentialsFor, LocalRepositories, Repositories};
 pub use service::{Deps, Service};

@@ -140,7 +140,7 @@ impl Turn<'_> {
             }
             Err(Error::Problem(problem)) => {
                 tracing::warn!(application = self.application.metadata.name, %problem, "cannot be compared");
-                status::unseen(&mut self.status, &problem, &now);
+                status::unseen(&mut self.status, self.application, &problem, &now);
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -174,7 +174,7 @@ impl Turn<'_> {
                 false
             }
             Decision::Refuse(why) => {
-                status::add_condition(&mut self.status, "SyncError", why, &now);
+                status::add_condition(&mut self.status, self.application, "SyncError", why, &now);
                 false
             }
             Decision::Sync(operation) => {

@@ -19,13 +19,19 @@ pub trait Repositories: Send + Sync {
     async fn open(&self, url: &str) -> Result<Repo, Problem>;
 }
 
+/// Knows user and token for a URL.
+pub type CredentialsFor = Arc<dyn Fn(&str) -> Option<Credentials> + Send + Sync>;
+
+/// When a mirror was fetched; held while it is.
+type Fetched = Arc<Mutex<Option<Instant>>>;
+
 /// Our own repositories by URL, and mirrors of all others below a folder.
 pub struct LocalRepositories {
     ours: BTreeMap<String, Repo>,
     mirrors: PathBuf,
-    credentials: Arc<dyn Fn(&str) -> Option<Credentials> + Send + Sync>,
+    credentials: CredentialsFor,
     fresh_for: Duration,
-    fetched: Mutex<HashMap<String, Arc<Mutex<Option<Instant>>>>>,
+    fetched: Mutex<HashMap<String, Fetched>>,
 }
 
 impl LocalRepositories {
@@ -34,7 +40,7 @@ impl LocalRepositories {
     pub fn new(
         ours: impl IntoIterator<Item = (String, Repo)>,
         mirrors: PathBuf,
-        credentials: Arc<dyn Fn(&str) -> Option<Credentials> + Send + Sync>,
+        credentials: CredentialsFor,
     ) -> Self {
         LocalRepositories {
             ours: ours.into_iter().map(|(url, repo)| (normal(&url), repo)).collect(),

@@ -147,19 +147,45 @@ async fn render(
     if source.kustomize.is_some() || kustomized.iter().any(|name| files.contains_key(*name)) {
         return Err(unsupported("Kustomize"));
     }
-    let path = source.path.trim_matches('/').to_owned();
     let is_chart = source.helm.is_some() || source.directory.is_none() && galley_render::is_chart(&files);
-    if !is_chart {
-        let directory = source.directory.clone().unwrap_or_default();
-        if directory.jsonnet.is_some() {
-            return Err(unsupported("Jsonnet"));
-        }
-        let files = selected(files, &directory.include, &directory.exclude);
-        let manifests = blocking(move || galley_render::render_directory(&files, directory.recurse)).await?;
-        return Ok(("Directory".into(), placed(manifests, &path)));
+    let (kind, rendered) = if is_chart {
+        ("Helm", chart(one, all, files, known, helm_version, application).await)
+    } else {
+        ("Directory", directory(source, files).await)
+    };
+    let path = source.path.trim_matches('/');
+    let path = path.strip_prefix("./").unwrap_or(path);
+    match rendered {
+        Ok(manifests) => Ok((kind.into(), placed(manifests, path))),
+        Err(problem) => Err(placed_problem(problem, path)),
     }
-    let helm = source.helm.clone().unwrap_or_default();
-    let values = values_files(&helm, one, all).await?;
+}
+
+async fn directory(source: &Source, files: Files) -> Result<Vec<Manifest>, Problem> {
+    let directory = source.directory.clone().unwrap_or_default();
+    if directory.jsonnet.is_some() {
+        return Err(unsupported("Jsonnet"));
+    }
+    let files = selected(files, &directory.include, &directory.exclude);
+    blocking(move || galley_render::render_directory(&files, directory.recurse)).await
+}
+
+async fn chart(
+    one: &Opened,
+    all: &[Opened],
+    mut files: Files,
+    known: &Known,
+    helm_version: &str,
+    application: &Application,
+) -> Result<Vec<Manifest>, Problem> {
+    let helm = one.source.helm.clone().unwrap_or_default();
+    if !helm.file_parameters.is_empty() {
+        return Err(unsupported("`helm.fileParameters`"));
+    }
+    let values = values_files(&helm, one, all, &mut files).await?;
+    if helm.skip_crds {
+        files.retain(|path, _| !format!("/{path}").contains("/crds/"));
+    }
     let inline = inline_values(&helm)?;
     let (mut set, mut set_string) = (Vec::new(), Vec::new());
     for parameter in &helm.parameters {
@@ -170,6 +196,7 @@ async fn render(
     let release = ReleaseInfo {
         name: or(&helm.release_name, &application.metadata.name),
         namespace: or(&helm.namespace, &application.spec.destination.namespace),
+        // Argo CD renders every revision as the first one.
         revision: 1,
         is_upgrade: false,
     };
@@ -182,11 +209,11 @@ async fn render(
         },
         helm_version: helm_version.to_owned(),
     };
-    let manifests = blocking(move || {
+    blocking(move || {
         let sources = ValueSources { files: &values, inline, set: &set, set_string: &set_string };
         galley_render::render_chart(&files, &sources, &release, &capabilities)
-    });
-    Ok(("Helm".into(), placed(manifests.await?, &path)))
+    })
+    .await
 }
 
 /// Rendering is work for the processor, not for the threads that serve others.
@@ -211,12 +238,34 @@ fn placed(manifests: Vec<Manifest>, path: &str) -> Vec<Manifest> {
     manifests.into_iter().map(|m| Manifest { file: at(&m.file), ..m }).collect()
 }
 
-/// The contents of the values files, in order.
-async fn values_files(helm: &HelmSource, one: &Opened, all: &[Opened]) -> Result<Vec<String>, Problem> {
-    let mut contents = Vec::new();
+/// A problem with its place from the root of the repository.
+fn placed_problem(mut problem: Problem, path: &str) -> Problem {
+    if let Some(place) = &mut problem.place
+        && !path.is_empty()
+        && path != "."
+        && !place.file.starts_with(['$', '/'])
+    {
+        place.file = format!("{path}/{}", place.file);
+    }
+    problem
+}
+
+/// The names of the values files, in order. Those from outside of the chart are put among its files under the name the
+/// Application gives them.
+async fn values_files(
+    helm: &HelmSource,
+    one: &Opened,
+    all: &[Opened],
+    files: &mut Files,
+) -> Result<Vec<String>, Problem> {
+    let mut names = Vec::new();
     for name in &helm.value_files {
         if name.contains("://") {
             return Err(unsupported("values files from the web"));
+        }
+        if files.contains_key(name.strip_prefix("./").unwrap_or(name)) {
+            names.push(name.clone());
+            continue;
         }
         let (from, path) = match name.strip_prefix('$').and_then(|rest| rest.split_once('/')) {
             Some((reference, path)) => {
@@ -232,15 +281,22 @@ async fn values_files(helm: &HelmSource, one: &Opened, all: &[Opened]) -> Result
             None => (one, format!("{}/{name}", one.source.path.trim_end_matches('/'))),
         };
         match from.repo.read_file(&from.commit, &path).await? {
-            Some(bytes) => contents.push(String::from_utf8_lossy(&bytes).into_owned()),
+            Some(bytes) => {
+                files.insert(name.clone(), bytes);
+                names.push(name.clone());
+            }
             None if helm.ignore_missing_value_files => {}
             None => {
                 let what = format!("The values file `{name}` does not exist.");
-                return Err(Problem::new("G0404", Kind::NotFound, what).at(path, 0, 0));
+                return Err(Problem::new("G0404", Kind::NotFound, what)
+                    .because_of(format!(
+                        "`spec.source.helm.valueFiles` of the Application names it; there is no `{path}`."
+                    ))
+                    .try_this("Commit the file, or take it out of `valueFiles`."));
             }
         }
     }
-    Ok(contents)
+    Ok(names)
 }
 
 fn inline_values(helm: &HelmSource) -> Result<Option<Value>, Problem> {

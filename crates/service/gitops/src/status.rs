@@ -100,11 +100,16 @@ pub(crate) fn observed(
     status.summary.images = seen.comparison.images();
     status.controller_namespace = namespace.to_owned();
     set_health(status, seen.comparison.health(), now);
-    set_conditions(status, seen.warnings.clone(), now);
+    set_conditions(status, seen.warnings.clone(), &application.status.conditions, now);
 }
 
 /// Puts into the status that nothing could be seen, and why.
-pub(crate) fn unseen(status: &mut ApplicationStatus, problem: &Problem, now: &str) {
+pub(crate) fn unseen(
+    status: &mut ApplicationStatus,
+    application: &Application,
+    problem: &Problem,
+    now: &str,
+) {
     status.sync.status = SyncCode::Unknown;
     let invalid = matches!(problem.code, "G0411" | "G0414");
     if invalid {
@@ -114,14 +119,22 @@ pub(crate) fn unseen(status: &mut ApplicationStatus, problem: &Problem, now: &st
     }
     let kind = if invalid { "InvalidSpecError" } else { "ComparisonError" };
     let condition = Condition { kind: kind.into(), message: words(problem), last_transition_time: None };
-    set_conditions(status, vec![condition], now);
+    set_conditions(status, vec![condition], &application.status.conditions, now);
 }
 
 /// A problem in the words of a condition: code, place, what, why and what to do.
 pub(crate) fn words(problem: &Problem) -> String {
-    let remedy = problem.remedy.as_ref().map(|remedy| format!(" {remedy}")).unwrap_or_default();
+    let sentence =
+        |text: &str| if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") };
     // Recorded messages of project rules are compared word for word by tools: they stay as they are.
-    if problem.code == "G0414" { problem.what.clone() } else { format!("{} {problem}{remedy}", problem.code) }
+    if problem.code == "G0414" {
+        return problem.what.clone();
+    }
+    let mut parts = vec![problem.code.to_owned()];
+    parts.extend(problem.place.as_ref().map(|place| format!("{place}:")));
+    parts.push(sentence(&problem.what));
+    parts.extend(problem.causes.iter().chain(&problem.remedy).map(|text| sentence(text)));
+    parts.join(" ")
 }
 
 fn set_health(status: &mut ApplicationStatus, code: HealthCode, now: &str) {
@@ -131,24 +144,35 @@ fn set_health(status: &mut ApplicationStatus, code: HealthCode, now: &str) {
     }
 }
 
-/// Sets the conditions; one that was there keeps its time.
-pub(crate) fn set_conditions(status: &mut ApplicationStatus, mut conditions: Vec<Condition>, now: &str) {
+/// Sets the conditions; one that was there before keeps its time.
+fn set_conditions(
+    status: &mut ApplicationStatus,
+    mut conditions: Vec<Condition>,
+    before: &[Condition],
+    now: &str,
+) {
     conditions.sort_by(|a, b| a.kind.cmp(&b.kind).then_with(|| a.message.cmp(&b.message)));
     for condition in &mut conditions {
-        let before =
-            status.conditions.iter().find(|c| c.kind == condition.kind && c.message == condition.message);
+        let same = before.iter().find(|c| c.kind == condition.kind && c.message == condition.message);
         condition.last_transition_time =
-            before.and_then(|c| c.last_transition_time.clone()).or_else(|| Some(now.to_owned()));
+            same.and_then(|c| c.last_transition_time.clone()).or_else(|| Some(now.to_owned()));
     }
     status.conditions = conditions;
 }
 
 /// Adds a condition to those that are there.
-pub(crate) fn add_condition(status: &mut ApplicationStatus, kind: &str, message: String, now: &str) {
+pub(crate) fn add_condition(
+    status: &mut ApplicationStatus,
+    application: &Application,
+    kind: &str,
+    message: String,
+    now: &str,
+) {
     let mut conditions = status.conditions.clone();
     conditions.retain(|condition| condition.kind != kind);
     conditions.push(Condition { kind: kind.into(), message, last_transition_time: None });
-    set_conditions(status, conditions, now);
+    let before = [status.conditions.clone(), application.status.conditions.clone()].concat();
+    set_conditions(status, conditions, &before, now);
 }
 
 /// Remembers a sync that has succeeded.

@@ -54,8 +54,10 @@ impl Cluster {
             let plan = Plan::new("app", &self.compare(wanted), &options);
             let mut turn = advance(&plan, &mut results, |key| self.live.get(key).cloned());
             if let Turn::Run { steps, last } = turn {
-                let ok =
-                    steps.iter().map(|n| self.run(&plan.steps[*n], &mut results)).fold(true, |a, b| a && b);
+                let mut ok = true;
+                for number in steps {
+                    ok &= self.run(&plan.steps[number], &mut results);
+                }
                 if !(ok && last) {
                     continue;
                 }
