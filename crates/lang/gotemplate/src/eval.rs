@@ -100,6 +100,16 @@ impl State<'_, '_, '_> {
             }
             OperandKind::Pipe(pipe) => self.pipe(dot, pipe)?,
         };
+        // A missing field is a nil of type `interface {}`, which is no nil map or list.
+        let is_field = match &operand.kind {
+            OperandKind::Field(_) | OperandKind::Chain(..) => true,
+            OperandKind::Variable(_, names) => !names.is_empty(),
+            _ => false,
+        };
+        if is_field && value.is_nil() && matches!(wanted, Param::Map | Param::Texts) {
+            let message = format!("wrong type for value; expected {}; got interface {{}}", wanted.name());
+            return Err(self.error(&operand.range, message));
+        }
         self.accept(value, wanted, &operand.range)
     }
 

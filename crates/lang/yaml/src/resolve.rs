@@ -135,18 +135,20 @@ fn looks_like_date(text: &str) -> bool {
         None => (text, None),
     };
     let mut parts = date.split('-');
-    let (year, month, day) = (parts.next(), parts.next(), parts.next());
-    let in_range = |part: Option<&str>, high: u8| {
-        part.is_some_and(|part| {
-            (1..=2).contains(&part.len())
-                && part.bytes().all(|c| c.is_ascii_digit())
-                && part.parse::<u8>().is_ok_and(|value| (1..=high).contains(&value))
-        })
+    let mut number = |lengths: std::ops::RangeInclusive<usize>| {
+        let part = parts.next().filter(|part| lengths.contains(&part.len()))?;
+        part.bytes().all(|c| c.is_ascii_digit()).then(|| part.parse::<u16>().ok()).flatten()
     };
-    let dated = year.is_some_and(|year| year.len() == 4 && year.bytes().all(|c| c.is_ascii_digit()))
-        && in_range(month, 12)
-        && in_range(day, 31)
-        && parts.next().is_none();
+    let found = (number(4..=4), number(1..=2), number(1..=2));
+    let (Some(year), Some(month), Some(day)) = found else { return false };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        2 => 28 + u16::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 0,
+    };
+    let dated = (1..=days).contains(&day) && parts.next().is_none();
     dated && time.is_none_or(|time| time.starts_with(|c: char| c.is_ascii_digit()) && time.contains(':'))
 }
 

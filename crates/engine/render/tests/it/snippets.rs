@@ -5,8 +5,10 @@ use galley_render::{Files, ValueSources, render_templates};
 use crate::support::{capabilities, cases, files, recording, release};
 
 /// Cases in which we differ from Helm on purpose, with the reason.
-const DIFFERENT: &[(&str, &str)] =
-    &[("toYaml next line", "Helm turns the character U+0085 into a space; we keep it")];
+const DIFFERENT: &[(&str, &str)] = &[
+    ("toYaml next line", "Helm turns the character U+0085 into a space; we keep it"),
+    ("chart as a map", "without annotations, `.Chart.Annotations` is an empty map for us and null for Helm"),
+];
 
 fn chart(template: &str) -> Files {
     let folder = cases().join("snippets");
