@@ -97,7 +97,9 @@ pub enum Command {
     #[command(subcommand)]
     Image(Image),
     /// Run kubectl against the cluster on this machine
-    #[command(after_help = "Needs `kubectl` on PATH. For other tools: export KUBECONFIG=\"$(galley kubectl --print-kubeconfig)\"")]
+    #[command(
+        after_help = "Needs `kubectl` on PATH. For other tools: export KUBECONFIG=\"$(galley kubectl --print-kubeconfig)\""
+    )]
     Kubectl(Kubectl),
     /// Answer git's question for a password (used by the repositories that `up` sets up)
     #[command(hide = true)]

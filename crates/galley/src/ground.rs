@@ -10,7 +10,10 @@ use galley_problem::{Kind, Problem};
 use galley_release_types::{Deployed, Environment};
 use galley_units::Secret;
 
-use crate::{cli::{Global, steps::Services}, state::{Running, State}};
+use crate::{
+    cli::{Global, steps::Services},
+    state::{Running, State},
+};
 
 /// The user name that goes with a token where a protocol wants one.
 pub const TOKEN_USER: &str = "galley";
@@ -38,9 +41,13 @@ impl Ground {
         let running = if in_pod { None } else { Some(state.running()?) };
         let token = match environment("GALLEY_TOKEN") {
             Some(token) => Some(Secret::new(token)),
-            None => fs::read_to_string(state.path("token")).ok().map(|text| Secret::new(text.trim().to_owned())),
+            None => {
+                fs::read_to_string(state.path("token")).ok().map(|text| Secret::new(text.trim().to_owned()))
+            }
         };
-        let hosts = environment("GALLEY_HOSTS").map(PathBuf::from).map_or_else(BTreeMap::new, |path| read_hosts(&path));
+        let hosts = environment("GALLEY_HOSTS")
+            .map(PathBuf::from)
+            .map_or_else(BTreeMap::new, |path| read_hosts(&path));
         let root = environment("GALLEY_ROOT").map(PathBuf::from);
         Ok(Ground { services: services.clone(), running, state, hosts, root, token })
     }
@@ -118,7 +125,8 @@ impl Ground {
             Environment::Canary => 8081,
             Environment::Production => 8080,
         };
-        Ok(self.reach(&format!("http://gourmetgram-app.{}.svc.cluster.local:{port}", environment.namespace())))
+        Ok(self
+            .reach(&format!("http://gourmetgram-app.{}.svc.cluster.local:{port}", environment.namespace())))
     }
 
     /// Writes an output parameter where the workflow engine looks for it.
@@ -183,7 +191,10 @@ pub fn deployed(values: &str) -> Option<Deployed> {
 }
 
 /// An environment variable that is set and not empty.
-#[expect(clippy::disallowed_methods, reason = "the one place where the binary reads the environment by itself")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the binary reads the environment by itself"
+)]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -87,8 +87,11 @@ fn kind(
     short_names: &[&str],
     columns: &[(&str, &str)],
 ) -> ResourceDef {
-    let columns =
-        columns.iter().map(|(name, path)| Column::path(name, "string", path)).chain([Column::age()]).collect();
+    let columns = columns
+        .iter()
+        .map(|(name, path)| Column::path(name, "string", path))
+        .chain([Column::age()])
+        .collect();
     let def = ResourceDef::new(group, version, kind, plural)
         .short(short_names)
         .in_categories(&["galley"])

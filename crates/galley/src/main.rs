@@ -92,7 +92,12 @@ async fn run(cli: Cli) -> Result<Answer, Problem> {
         Command::Kubectl(kubectl) => commands::state::kubectl(&global, &kubectl).await,
         Command::GitCredential(credential) => commands::state::git_credential(&global, &credential),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "galley", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut <Cli as clap::CommandFactory>::command(),
+                "galley",
+                &mut std::io::stdout(),
+            );
             Ok(Answer::Yes)
         }
     }

@@ -113,7 +113,8 @@ impl State {
     /// G0105 if the file cannot be written.
     pub fn write(&self, running: &Running) -> Result<(), Problem> {
         let path = self.path("galley.json");
-        let text = serde_json::to_vec_pretty(running).map_err(|e| crate::internal("writing galley.json", &e))?;
+        let text =
+            serde_json::to_vec_pretty(running).map_err(|e| crate::internal("writing galley.json", &e))?;
         write_private(&path, &text).map_err(|e| crate::io(&path, "writing", &e))
     }
 

@@ -11,7 +11,10 @@ mod seed;
 mod show;
 mod supervisor;
 
-use std::{path::{Path, PathBuf}, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use galley_problem::{Kind, Problem};
 use tokio_util::sync::CancellationToken;
@@ -91,7 +94,10 @@ async fn pipeline_dir(args: &Up) -> Result<PathBuf, Problem> {
         },
     };
     if !dir.join(state::MODEL_FILE).is_file() {
-        if args.dir.is_some() && dir.exists() && std::fs::read_dir(&dir).is_ok_and(|mut all| all.next().is_some()) {
+        if args.dir.is_some()
+            && dir.exists()
+            && std::fs::read_dir(&dir).is_ok_and(|mut all| all.next().is_some())
+        {
             return Err(Problem::new(
                 "G0109",
                 Kind::NotFound,
@@ -121,7 +127,8 @@ fn listen_for_signals(shutdown: CancellationToken) -> tokio::task::JoinHandle<()
 #[cfg(unix)]
 pub async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return std::future::pending().await;
     };

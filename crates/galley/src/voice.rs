@@ -77,7 +77,9 @@ pub fn list<T: Serialize>(format: Format, items: &T, table: Table) -> Result<(),
 pub fn object<T: Serialize>(format: Format, value: &T) -> Result<(), Problem> {
     let value = serde_json::to_value(value).map_err(|e| crate::internal("writing an object", &e))?;
     match format {
-        Format::Json => data(&serde_json::to_string_pretty(&value).map_err(|e| crate::internal("writing JSON", &e))?),
+        Format::Json => {
+            data(&serde_json::to_string_pretty(&value).map_err(|e| crate::internal("writing JSON", &e))?)
+        }
         _ => data(galley_yaml::to_string(&value).trim_end()),
     }
     Ok(())

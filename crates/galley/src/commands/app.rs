@@ -10,7 +10,10 @@ use kube::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{objects::{applications, refused, text}, release::defaults};
+use super::{
+    objects::{applications, refused, text},
+    release::defaults,
+};
 use crate::{
     Answer,
     cli::{App, Format, Global, Output},
@@ -78,10 +81,12 @@ async fn list(client: &kube::Client, output: &Output) -> Result<Answer, Problem>
 }
 
 pub async fn find(client: &kube::Client, name: &str) -> Result<DynamicObject, Problem> {
-    applications(client).get_opt(name).await.map_err(|e| refused("to show the Application", &e))?.ok_or_else(|| {
-        Problem::new("G0119", Kind::NotFound, format!("There is no Application `{name}`."))
-            .try_this("`galley app list` shows the ones there are.")
-    })
+    applications(client).get_opt(name).await.map_err(|e| refused("to show the Application", &e))?.ok_or_else(
+        || {
+            Problem::new("G0119", Kind::NotFound, format!("There is no Application `{name}`."))
+                .try_this("`galley app list` shows the ones there are.")
+        },
+    )
 }
 
 async fn get(client: &kube::Client, name: &str, output: &Output) -> Result<Answer, Problem> {
@@ -108,7 +113,12 @@ fn describe(application: &DynamicObject) -> Result<(), Problem> {
         voice::data(&format!("{key:<10} {value}"));
     }
     for condition in status["conditions"].as_array().into_iter().flatten() {
-        voice::data(&format!("{:<10} {}: {}", "condition", text(condition, &["type"]), text(condition, &["message"])));
+        voice::data(&format!(
+            "{:<10} {}: {}",
+            "condition",
+            text(condition, &["type"]),
+            text(condition, &["message"])
+        ));
     }
     voice::data("");
     let resources = status["resources"].as_array().cloned().unwrap_or_default();

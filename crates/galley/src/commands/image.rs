@@ -23,7 +23,8 @@ pub async fn run(global: &Global, image: Image) -> Result<Answer, Problem> {
 /// G08xx if the store cannot be read.
 pub async fn list(global: &Global, output: &Output) -> Result<Answer, Problem> {
     let state = State::find(global);
-    let store = galley_oci::Store::open(state.path("oci"), galley_oci::Options::default()).map_err(|e| e.problem())?;
+    let store = galley_oci::Store::open(state.path("oci"), galley_oci::Options::default())
+        .map_err(|e| e.problem())?;
     let mut items = Vec::new();
     let mut rows = Vec::new();
     for name in store.repositories().map_err(|e| e.problem())? {
@@ -31,7 +32,9 @@ pub async fn list(global: &Global, output: &Output) -> Result<Answer, Problem> {
         let tags = store.tags(&repository).map_err(|e| e.problem())?;
         for digest in store.manifests(&repository).map_err(|e| e.problem())? {
             let target = galley_oci::Target::Digest(digest.clone());
-            let Some(manifest) = store.manifest(&repository, &target).map_err(|e| e.problem())? else { continue };
+            let Some(manifest) = store.manifest(&repository, &target).map_err(|e| e.problem())? else {
+                continue;
+            };
             let mut named = Vec::new();
             for tag in &tags {
                 let tagged = store.manifest(&repository, &galley_oci::Target::Tag(tag.clone()));

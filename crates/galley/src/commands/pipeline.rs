@@ -5,7 +5,10 @@ use galley_git::Repo;
 use galley_problem::{Kind, Problem};
 use kube::{ResourceExt, api::ListParams};
 
-use super::{objects::{applications, refused}, release::defaults};
+use super::{
+    objects::{applications, refused},
+    release::defaults,
+};
 use crate::{
     Answer,
     cli::{Global, Init, Plan},
@@ -26,7 +29,10 @@ pub async fn init(args: &Init) -> Result<Answer, Problem> {
             .try_this("Name a new folder."));
     }
     make_pipeline(&args.dir).await?;
-    voice::talk(&format!("Made a pipeline repository in {0}. Run it with `galley up {0}`.", args.dir.display()));
+    voice::talk(&format!(
+        "Made a pipeline repository in {0}. Run it with `galley up {0}`.",
+        args.dir.display()
+    ));
     Ok(Answer::Yes)
 }
 
@@ -79,7 +85,9 @@ fn check(file: &str, text: &str) -> Result<Answer, Problem> {
         let (kind, meta, spec) = match manifest {
             Manifest::Workflow(workflow) => ("Workflow", &workflow.metadata, &workflow.spec),
             Manifest::WorkflowTemplate(template) => ("WorkflowTemplate", &template.metadata, &template.spec),
-            Manifest::ClusterWorkflowTemplate(template) => ("ClusterWorkflowTemplate", &template.metadata, &template.spec),
+            Manifest::ClusterWorkflowTemplate(template) => {
+                ("ClusterWorkflowTemplate", &template.metadata, &template.spec)
+            }
             Manifest::CronWorkflow(cron) => ("CronWorkflow", &cron.metadata, &cron.spec.workflow_spec),
         };
         voice::data(&format!("{kind} {}", meta.name));

@@ -20,7 +20,9 @@ pub async fn run(global: &Global, release: Release) -> Result<Answer, Problem> {
     match release {
         Release::List(output) => list(global, &output).await,
         Release::Get { name, output } => get(global, &name, &output).await,
-        Release::Rollback { environment, reason, timeout } => rollback(global, environment, &reason, timeout).await,
+        Release::Rollback { environment, reason, timeout } => {
+            rollback(global, environment, &reason, timeout).await
+        }
         step => steps::release(global, step).await,
     }
 }
@@ -65,9 +67,12 @@ async fn get(global: &Global, name: &str, output: &Output) -> Result<Answer, Pro
     let ground = Ground::find(global, &defaults())?;
     let records = Records::new(ground.kube().await?);
     let recorded = match name {
-        "@latest" => records.list().await?.into_iter().next().ok_or_else(|| {
-            Problem::new("G1003", Kind::NotFound, "There is no release yet.")
-        })?,
+        "@latest" => records
+            .list()
+            .await?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Problem::new("G1003", Kind::NotFound, "There is no release yet."))?,
         name => records.get(name).await?,
     };
     match output.output {
@@ -119,10 +124,15 @@ async fn rollback(
         .read(&environment.values_file())
         .and_then(|values| deployed(&String::from_utf8_lossy(values)))
         .ok_or_else(|| Problem::new("G1014", Kind::Conflict, format!("{environment} runs nothing.")))?;
-    let former = former(&Records::new(ground.kube().await?).list().await?, environment, &present).ok_or_else(|| {
-        Problem::new("G1014", Kind::Conflict, format!("No version ran in {environment} before {}.", present.version))
+    let former = former(&Records::new(ground.kube().await?).list().await?, environment, &present)
+        .ok_or_else(|| {
+            Problem::new(
+                "G1014",
+                Kind::Conflict,
+                format!("No version ran in {environment} before {}.", present.version),
+            )
             .try_this("`galley release list` shows what was delivered.")
-    })?;
+        })?;
     let delivery = Delivery {
         environment,
         wanted: Some(former.clone()),
@@ -132,8 +142,12 @@ async fn rollback(
     };
     let delivered = steps::deliver(&remote, &delivery).await?;
     let commit = delivered.commit.ok_or_else(|| {
-        Problem::new("G1011", Kind::Conflict, format!("{environment} was changed meanwhile; nothing was done."))
-            .try_this("Look again with `galley status`.")
+        Problem::new(
+            "G1011",
+            Kind::Conflict,
+            format!("{environment} was changed meanwhile; nothing was done."),
+        )
+        .try_this("Look again with `galley status`.")
     })?;
     voice::talk(&format!("Commit {commit}: {environment} to version {}.", former.version));
     steps::wait_for(&ground, environment, &former.version, timeout).await?;

@@ -1,6 +1,9 @@
 //! Commands about the control plane itself: status, down, kubectl, git's questions.
 
-use std::{process::Stdio, time::{Duration, Instant}};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use galley_problem::{Kind, Problem};
 use galley_release_types::ENVIRONMENTS;
@@ -67,7 +70,8 @@ pub async fn status(global: &Global, output: &Output) -> Result<Answer, Problem>
         voice::object(output.output, &whole)?;
         return Ok(Answer::Yes);
     }
-    let table = voice::Table { columns: vec!["environment", "version", "sync", "health", "url"], wide: vec![], rows };
+    let table =
+        voice::Table { columns: vec!["environment", "version", "sync", "health", "url"], wide: vec![], rows };
     voice::list(output.output, &whole, table)?;
     if output.output != Format::Name {
         describe(&whole);
@@ -86,7 +90,12 @@ fn describe(whole: &Value) {
             text(status, &["message"])
         ));
         for gate in status["gates"].as_array().into_iter().flatten() {
-            voice::data(&format!("  gate     {} {}: {}", text(gate, &["name"]), text(gate, &["verdict"]), text(gate, &["reason"])));
+            voice::data(&format!(
+                "  gate     {} {}: {}",
+                text(gate, &["name"]),
+                text(gate, &["verdict"]),
+                text(gate, &["reason"])
+            ));
         }
     }
     for (name, url) in whole["endpoints"].as_object().into_iter().flatten() {
@@ -123,7 +132,11 @@ fn signal(pid: u32) -> Result<(), Problem> {
     let failed = |error: &std::io::Error| {
         Problem::new("G0115", Kind::Denied, format!("Cannot stop the process {pid}.")).because(error)
     };
-    let status = std::process::Command::new("kill").arg("-TERM").arg(pid.to_string()).status().map_err(|e| failed(&e))?;
+    let status = std::process::Command::new("kill")
+        .arg("-TERM")
+        .arg(pid.to_string())
+        .status()
+        .map_err(|e| failed(&e))?;
     if status.success() { Ok(()) } else { Err(failed(&std::io::Error::other("`kill` refused"))) }
 }
 
@@ -145,10 +158,12 @@ pub async fn kubectl(global: &Global, args: &Kubectl) -> Result<Answer, Problem>
         .status()
         .await
         .map_err(|error| {
-            Problem::new("G0116", Kind::Unavailable, "`kubectl` cannot be run.").because(&error).try_this(format!(
-                "Install it, or use another client with KUBECONFIG={}.",
-                state.kubeconfig().display()
-            ))
+            Problem::new("G0116", Kind::Unavailable, "`kubectl` cannot be run.").because(&error).try_this(
+                format!(
+                    "Install it, or use another client with KUBECONFIG={}.",
+                    state.kubeconfig().display()
+                ),
+            )
         })?;
     Ok(Answer::Code(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }

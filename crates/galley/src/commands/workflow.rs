@@ -15,7 +15,10 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{objects::{refused, text, workflows}, release::defaults};
+use super::{
+    objects::{refused, text, workflows},
+    release::defaults,
+};
 use crate::{
     Answer,
     cli::{Format, Global, Namespace, Output, Workflow},
@@ -68,8 +71,10 @@ fn from_template(from: &str) -> Result<SubmitFrom, Problem> {
     match from.split_once('/') {
         Some(("workflowtemplate" | "wftmpl", name)) => Ok(SubmitFrom::WorkflowTemplate(name.to_owned())),
         Some(("cronworkflow" | "cronwf" | "cwf", name)) => Ok(SubmitFrom::CronWorkflow(name.to_owned())),
-        _ => Err(Problem::new("G0117", Kind::Usage, format!("`{from}` names nothing that can be submitted."))
-            .try_this("Write `--from workflowtemplate/NAME` or `--from cronwf/NAME`.")),
+        _ => {
+            Err(Problem::new("G0117", Kind::Usage, format!("`{from}` names nothing that can be submitted."))
+                .try_this("Write `--from workflowtemplate/NAME` or `--from cronwf/NAME`."))
+        }
     }
 }
 
@@ -192,7 +197,9 @@ fn tree(nodes: &serde_json::Map<String, Value>, node: &Value, depth: usize, seen
         let Some(child) = nodes.get(child) else { continue };
         // Below stands what the node is the boundary of, and a retry's attempts; all else follows it at its own depth.
         let inside = text(child, &["boundaryID"]) == text(node, &["id"]);
-        let attempt = kind == "Retry" && text(child, &["type"]) != "StepGroup" && text(child, &["displayName"]).ends_with(')');
+        let attempt = kind == "Retry"
+            && text(child, &["type"]) != "StepGroup"
+            && text(child, &["displayName"]).ends_with(')');
         let depth = if inside || attempt { depth + 1 } else { boundary_depth(nodes, child) };
         tree(nodes, child, depth, seen);
     }
@@ -220,7 +227,11 @@ async fn logs(client: &Client, namespace: &Namespace, name: &str, follow: bool) 
         all.sort_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
         for pod in all {
             let pod_name = pod.name_any();
-            let started = pod.status.as_ref().and_then(|status| status.phase.as_deref()).is_some_and(|phase| phase != "Pending");
+            let started = pod
+                .status
+                .as_ref()
+                .and_then(|status| status.phase.as_deref())
+                .is_some_and(|phase| phase != "Pending");
             if !started || !printed.insert(pod_name.clone()) {
                 continue;
             }

@@ -13,7 +13,10 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{promote, record};
 use crate::{
     Answer,
-    cli::{Global, steps::{Check, Test}},
+    cli::{
+        Global,
+        steps::{Check, Test},
+    },
     ground::Ground,
     voice,
 };
@@ -94,8 +97,13 @@ async fn version(http: &reqwest::Client, url: &str, wanted: &str) -> Result<(), 
 }
 
 async fn own_test(http: &reqwest::Client, url: &str) -> Result<(), String> {
-    let answer = status(http.get(format!("{url}/test")), 200).await?.text().await.map_err(|e| e.to_string())?;
-    if galley_ml::CLASSES.contains(&answer.trim()) { Ok(()) } else { Err(format!("`{answer}` is not a class")) }
+    let answer =
+        status(http.get(format!("{url}/test")), 200).await?.text().await.map_err(|e| e.to_string())?;
+    if galley_ml::CLASSES.contains(&answer.trim()) {
+        Ok(())
+    } else {
+        Err(format!("`{answer}` is not a class"))
+    }
 }
 
 /// Classifies a picture; the class with the highest probability.
@@ -171,13 +179,16 @@ async fn compare(
 /// A picture made from a number, the same for the same number: the sample in other colours and light, mirrored or not.
 fn picture(number: u32) -> Vec<u8> {
     let sample = galley_ml::Photo::sample();
-    let (width, order, light) = (sample.width() as usize, number as usize % 3, 0.5 + f32::from((number % 7) as u8) / 8.0);
+    let (width, order, light) =
+        (sample.width() as usize, number as usize % 3, 0.5 + f32::from((number % 7) as u8) / 8.0);
     let mut rgb = Vec::with_capacity(sample.rgb().len());
     for row in sample.rgb().chunks_exact(width * 3) {
         for x in 0..width {
             let from = if number % 2 == 0 { x } else { width - 1 - x };
             let pixel = &row[from * 3..from * 3 + 3];
-            rgb.extend((0..3).map(|channel| (f32::from(pixel[(channel + order) % 3]) * light).min(255.0) as u8));
+            rgb.extend(
+                (0..3).map(|channel| (f32::from(pixel[(channel + order) % 3]) * light).min(255.0) as u8),
+            );
         }
     }
     galley_ml::Photo::from_rgb(sample.width(), sample.height(), rgb)

@@ -51,7 +51,12 @@ fn by_hand(args: &Evaluate) -> Result<Answer, Problem> {
     Ok(answer(&gate))
 }
 
-async fn for_release(global: &Global, args: &Evaluate, release: &str, run_id: &str) -> Result<Answer, Problem> {
+async fn for_release(
+    global: &Global,
+    args: &Evaluate,
+    release: &str,
+    run_id: &str,
+) -> Result<Answer, Problem> {
     let ground = Ground::find(global, &args.services)?;
     let records = Records::new(ground.kube().await?);
     let recorded = records.get(release).await?;
@@ -62,8 +67,15 @@ async fn for_release(global: &Global, args: &Evaluate, release: &str, run_id: &s
     let production = production_head(&ground, &tracking, &model).await?;
     let evaluation = Evaluation::of(&candidate.head, &data, &candidate.classifier()?, production.as_ref())?;
     let gate = evaluation.judge(&model);
-    let metrics: Vec<_> = evaluation.figures().into_iter().map(|(name, value)| MetricPoint::new(format!("test/{name}"), value)).collect();
-    tracking.log_batch(run_id, &[], &metrics, &[]).await.map_err(|e| tracking_problem("keeping the figures", &e))?;
+    let metrics: Vec<_> = evaluation
+        .figures()
+        .into_iter()
+        .map(|(name, value)| MetricPoint::new(format!("test/{name}"), value))
+        .collect();
+    tracking
+        .log_batch(run_id, &[], &metrics, &[])
+        .await
+        .map_err(|e| tracking_problem("keeping the figures", &e))?;
     records.update(release, |status| status.record(gate.clone())).await?;
     evaluation.tell(&gate);
     Ok(answer(&gate))
@@ -100,7 +112,8 @@ impl Evaluation {
             let right = outcomes(production);
             Paired::of(candidate.iter().zip(&right).map(|(a, b)| (a.is_correct(), b.is_correct())))
         });
-        let metrics = measure(&candidate, galley_ml::CLASS_COUNT).map_err(|e| ml_problem("judging the test split", &e))?;
+        let metrics = measure(&candidate, galley_ml::CLASS_COUNT)
+            .map_err(|e| ml_problem("judging the test split", &e))?;
         Ok(Evaluation { metrics, latency: Latency::of(&timed(classifier)?), production })
     }
 
@@ -167,10 +180,16 @@ impl Fetched {
 }
 
 /// What production runs, if it runs anything.
-async fn production_head(ground: &Ground, tracking: &Client, model: &ModelFile) -> Result<Option<Head>, Problem> {
+async fn production_head(
+    ground: &Ground,
+    tracking: &Client,
+    model: &ModelFile,
+) -> Result<Option<Head>, Problem> {
     let snapshot = ground.pipeline()?.snapshot("main").await.map_err(Problem::from)?;
     let values = snapshot.read(&Environment::Production.values_file());
-    let Some(deployed) = values.and_then(|values| deployed(&String::from_utf8_lossy(values))) else { return Ok(None) };
+    let Some(deployed) = values.and_then(|values| deployed(&String::from_utf8_lossy(values))) else {
+        return Ok(None);
+    };
     let failed = |error| tracking_problem("finding production's version", &error);
     let version = tracking.get_version(&model.model, &deployed.version).await.map_err(failed)?;
     let Some(version) = version else {

@@ -53,9 +53,13 @@ pub fn store_base(store: &Store) -> Result<BuiltImage, Problem> {
     let reference: Reference = BASE_IMAGE.parse().map_err(|e: galley_oci::Error| e.problem())?;
     let repository = Repository::own(&reference.repository).map_err(|e| e.problem())?;
     let tag = reference.tag.as_deref().unwrap_or("latest");
-    let binary = std::env::current_exe().map_err(|e| crate::io(Path::new("/proc/self/exe"), "finding", &e))?;
-    let options =
-        BaseOptions { labels: base_labels(), certificates: certificates().into_bytes(), ..BaseOptions::default() };
+    let binary =
+        std::env::current_exe().map_err(|e| crate::io(Path::new("/proc/self/exe"), "finding", &e))?;
+    let options = BaseOptions {
+        labels: base_labels(),
+        certificates: certificates().into_bytes(),
+        ..BaseOptions::default()
+    };
     store.base_image(&repository, tag, &binary, &options).map_err(|e| e.problem())
 }
 
@@ -151,15 +155,16 @@ async fn at_registry(
     let parse = |text: String| text.parse::<Reference>().map_err(|e: galley_oci::Error| e.problem());
     let base = parse(BASE_IMAGE.replacen(crate::up::REGISTRY_NAME, &host, 1))?;
     let target = parse(format!("{host}/{REPOSITORY}:{version}"))?;
-    let scratch = tempfile::tempdir().map_err(|e| crate::io(Path::new("/tmp"), "making a scratch folder in", &e))?;
+    let scratch =
+        tempfile::tempdir().map_err(|e| crate::io(Path::new("/tmp"), "making a scratch folder in", &e))?;
     let store = Store::open(scratch.path(), Options::default()).map_err(|e| e.problem())?;
     client.build_on(&base, &target, files, labels, &store).await.map_err(|e| e.problem())
 }
 
 /// The serving contract with the version that it is served as.
 fn with_version(contract: &[u8], version: &str) -> Result<Vec<u8>, Problem> {
-    let mut contract: galley_ml::Contract =
-        serde_json::from_slice(contract).map_err(|e| super::train::ml_problem("reading the serving contract", &e))?;
+    let mut contract: galley_ml::Contract = serde_json::from_slice(contract)
+        .map_err(|e| super::train::ml_problem("reading the serving contract", &e))?;
     contract.version = Some(version.to_owned());
     Ok(contract.to_json().into_bytes())
 }

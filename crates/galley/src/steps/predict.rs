@@ -8,7 +8,13 @@ use galley_release_types::Environment;
 use serde_json::{Value, json};
 
 use super::train::ml_problem;
-use crate::{Answer, cli::{Global, steps::Predict}, commands::release::defaults, ground::Ground, voice};
+use crate::{
+    Answer,
+    cli::{Global, steps::Predict},
+    commands::release::defaults,
+    ground::Ground,
+    voice,
+};
 
 /// `galley model predict PHOTO...`
 pub async fn run(global: &Global, args: Predict) -> Result<Answer, Problem> {
@@ -55,7 +61,8 @@ fn read(photo: &Path) -> Result<Vec<u8>, Problem> {
 
 fn here(classifier: &OnnxClassifier, path: &Path) -> Result<Value, Problem> {
     let photo = Photo::decode(&read(path)?, &PhotoLimits::default()).map_err(|error| {
-        Problem::new("G0741", Kind::Invalid, format!("{} cannot be classified.", path.display())).because(&error)
+        Problem::new("G0741", Kind::Invalid, format!("{} cannot be classified.", path.display()))
+            .because(&error)
     })?;
     let prediction = classifier.classify(&photo).map_err(|e| ml_problem("classifying", &e))?;
     let probabilities: serde_json::Map<String, Value> =
@@ -80,8 +87,12 @@ async fn there(http: &reqwest::Client, url: &str, path: &Path) -> Result<Value, 
     let mut answer: Value = answer.json().await.map_err(|e| failed(&e))?;
     if !good {
         let message = answer["error"]["message"].as_str().unwrap_or("no reason given").to_owned();
-        return Err(Problem::new("G0741", Kind::Invalid, format!("{} cannot be classified.", path.display()))
-            .because_of(message));
+        return Err(Problem::new(
+            "G0741",
+            Kind::Invalid,
+            format!("{} cannot be classified.", path.display()),
+        )
+        .because_of(message));
     }
     answer["photo"] = path.display().to_string().into();
     Ok(answer)

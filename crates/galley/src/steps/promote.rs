@@ -20,7 +20,10 @@ use kube::{
 
 use crate::{
     Answer,
-    cli::{Global, steps::{Promote, Wait}},
+    cli::{
+        Global,
+        steps::{Promote, Wait},
+    },
     ground::{Ground, deployed},
     voice,
 };
@@ -100,10 +103,8 @@ pub async fn run(global: &Global, args: Promote) -> Result<Answer, Problem> {
     let wanted = candidate(&args, status)?;
     let remote = ground.pipeline()?;
     allowed(&args, status, &remote, &wanted).await?;
-    let mut trailers = vec![
-        ("Release".to_owned(), args.name.clone()),
-        ("Model-Version".to_owned(), wanted.version.clone()),
-    ];
+    let mut trailers =
+        vec![("Release".to_owned(), args.name.clone()), ("Model-Version".to_owned(), wanted.version.clone())];
     let passed = status.gates.iter().filter(|gate| gate.verdict == Verdict::Pass);
     trailers.extend(passed.map(|gate| ("Gate".to_owned(), format!("{} passed", gate.name))));
     let delivery = Delivery {
@@ -155,7 +156,11 @@ fn candidate(args: &Promote, status: &ReleaseStatus) -> Result<Deployed, Problem
         return Err(Problem::new(
             "G1008",
             Kind::Invalid,
-            format!("The release `{}` is about version {version}, not {}.", args.name, args.model_version.as_deref().unwrap_or("")),
+            format!(
+                "The release `{}` is about version {version}, not {}.",
+                args.name,
+                args.model_version.as_deref().unwrap_or("")
+            ),
         ));
     }
     let digest = image.rsplit('@').next().unwrap_or(image).to_owned();
@@ -171,7 +176,9 @@ async fn allowed(
 ) -> Result<(), Problem> {
     let (before, gates): (Option<Environment>, &[&str]) = match args.to {
         Environment::Staging => (None, &["evaluation"]),
-        Environment::Canary => (Some(Environment::Staging), &["evaluation", "staging-contract", "staging-load"]),
+        Environment::Canary => {
+            (Some(Environment::Staging), &["evaluation", "staging-contract", "staging-load"])
+        }
         Environment::Production => {
             (Some(Environment::Canary), &["evaluation", "staging-contract", "staging-load", "canary"])
         }
@@ -180,12 +187,16 @@ async fn allowed(
         && Some(from) != before
     {
         let names: Vec<_> = ENVIRONMENTS.iter().map(|environment| environment.name()).collect();
-        return Err(Problem::new("G1009", Kind::Denied, format!("A version does not go from {from} to {}.", args.to))
-            .try_this(format!("The way is {}.", names.join(", then "))));
+        return Err(Problem::new(
+            "G1009",
+            Kind::Denied,
+            format!("A version does not go from {from} to {}.", args.to),
+        )
+        .try_this(format!("The way is {}.", names.join(", then "))));
     }
-    let missing = gates.iter().find(|name| {
-        !status.gates.iter().any(|gate| gate.name == **name && gate.verdict == Verdict::Pass)
-    });
+    let missing = gates
+        .iter()
+        .find(|name| !status.gates.iter().any(|gate| gate.name == **name && gate.verdict == Verdict::Pass));
     if let Some(gate) = missing {
         return Err(Problem::new(
             "G1010",
@@ -196,7 +207,8 @@ async fn allowed(
     }
     let Some(before) = before else { return Ok(()) };
     let snapshot = remote.snapshot(BRANCH).await.map_err(Problem::from)?;
-    let there = snapshot.read(&before.values_file()).and_then(|text| deployed(&String::from_utf8_lossy(text)));
+    let there =
+        snapshot.read(&before.values_file()).and_then(|text| deployed(&String::from_utf8_lossy(text)));
     if there.as_ref() == Some(wanted) {
         return Ok(());
     }
@@ -260,11 +272,15 @@ pub async fn wait_for(
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let answers = answers.map_or_else(|| "nothing".to_owned(), |answers| format!("version {answers}"));
+            let answers =
+                answers.map_or_else(|| "nothing".to_owned(), |answers| format!("version {answers}"));
             return Err(Problem::new(
                 "G1012",
                 Kind::Timeout,
-                format!("{environment} did not come to version {version} within {}.", format_duration(timeout)),
+                format!(
+                    "{environment} did not come to version {version} within {}.",
+                    format_duration(timeout)
+                ),
             )
             .because_of(format!("It answers with {answers}; its Application is {state}."))
             .try_this(format!("`galley app get {}` shows what is wrong.", environment.application())));

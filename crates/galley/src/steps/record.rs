@@ -10,7 +10,10 @@ use galley_units::{Clock, SystemClock, rfc3339};
 use super::{promote, tags};
 use crate::{
     Answer,
-    cli::{Global, steps::{Begin, Settle}},
+    cli::{
+        Global,
+        steps::{Begin, Settle},
+    },
     ground::{Ground, deployed},
     state::MODEL_FILE,
     voice,
@@ -82,7 +85,9 @@ async fn runs_already(
 ) -> Result<bool, Problem> {
     let Some(production) = production else { return Ok(false) };
     let version = ground.tracking()?.get_version(&model.model, &production.version).await;
-    Ok(version.is_ok_and(|version| version.is_some_and(|version| version.tag(tags::TRAINING_DIGEST) == Some(digest))))
+    Ok(version.is_ok_and(|version| {
+        version.is_some_and(|version| version.tag(tags::TRAINING_DIGEST) == Some(digest))
+    }))
 }
 
 /// Closes the record. A candidate that was refused gives back the environments it stood in.
@@ -99,7 +104,8 @@ pub async fn settle(global: &Global, args: Settle) -> Result<Answer, Problem> {
         voice::data(&status.message);
         return Ok(Answer::Yes);
     }
-    let given_back = if args.status == "Succeeded" { Vec::new() } else { give_back(&ground, name, status).await? };
+    let given_back =
+        if args.status == "Succeeded" { Vec::new() } else { give_back(&ground, name, status).await? };
     let now = rfc3339(SystemClock.now());
     let closed = records.update(name, |status| close(status, &args.status, &given_back, &now)).await?;
     voice::data(&closed.release.status.message);

@@ -8,7 +8,10 @@ use galley_releases::Records;
 use super::{record, tags};
 use crate::{
     Answer,
-    cli::{Global, Output, steps::{Alias, Register, Services}},
+    cli::{
+        Global, Output,
+        steps::{Alias, Register, Services},
+    },
     ground::Ground,
     voice,
 };
@@ -66,8 +69,12 @@ fn refuse_unjudged(name: &str, status: &galley_release_types::ReleaseStatus) -> 
     if evaluated.is_some_and(|gate| gate.verdict == Verdict::Pass) {
         return Ok(());
     }
-    Err(Problem::new("G1010", Kind::Denied, format!("The release `{name}` has not passed the gate `evaluation`."))
-        .try_this(format!("`galley release get {name}` shows its gates.")))
+    Err(Problem::new(
+        "G1010",
+        Kind::Denied,
+        format!("The release `{name}` has not passed the gate `evaluation`."),
+    )
+    .try_this(format!("`galley release get {name}` shows its gates.")))
 }
 
 /// `galley model alias`
@@ -79,7 +86,10 @@ pub async fn alias(global: &Global, args: Alias) -> Result<Answer, Problem> {
         return Err(Problem::new(
             "G1010",
             Kind::Denied,
-            format!("The gate `{}` of the release `{}` did not pass: {}", gate.name, args.release, gate.reason),
+            format!(
+                "The gate `{}` of the release `{}` did not pass: {}",
+                gate.name, args.release, gate.reason
+            ),
         ));
     }
     let model = record::model_of(&ground, &recorded.release.spec.commit).await?.model;

@@ -40,7 +40,8 @@ fn by_hand(args: &Train) -> Result<Answer, Problem> {
     let text = std::fs::read_to_string(path).map_err(|e| crate::io(path, "reading", &e))?;
     let model = parse_model_file(MODEL_FILE, &text)?;
     let data = features(args.data.as_deref(), &model)?;
-    let files = fit(&model, &data, Origin { model: model.model.clone(), ..Origin::default() }, &mut Vec::new())?;
+    let files =
+        fit(&model, &data, Origin { model: model.model.clone(), ..Origin::default() }, &mut Vec::new())?;
     files.save(&args.model).map_err(|e| ml_problem("saving the model", &e))?;
     voice::data(&format!("Model in {}.", args.model.display()));
     Ok(Answer::Yes)
@@ -94,7 +95,9 @@ fn training_key(model: &ModelFile, data: &FeatureSet) -> String {
 
 /// The feature set that the model file or the command line names.
 pub fn features(given: Option<&Path>, model: &ModelFile) -> Result<FeatureSet, Problem> {
-    let source = given.map(Path::to_owned).or_else(|| (model.data.source != "builtin").then(|| model.data.source.clone().into()));
+    let source = given
+        .map(Path::to_owned)
+        .or_else(|| (model.data.source != "builtin").then(|| model.data.source.clone().into()));
     let Some(folder) = source else {
         return FeatureSet::bundled().map_err(|e| ml_problem("reading the built-in features", &e));
     };
@@ -125,7 +128,11 @@ fn fit(
     let trained = galley_ml::train(data, &options, |progress: &Epoch| {
         voice::data(&format!(
             "epoch {:>3}/{}: training loss {:.4}, validation loss {:.4}, validation accuracy {:.4}",
-            progress.epoch, training.epochs, progress.train_loss, progress.validation_loss, progress.validation_accuracy
+            progress.epoch,
+            training.epochs,
+            progress.train_loss,
+            progress.validation_loss,
+            progress.validation_accuracy
         ));
         let step = i64::from(progress.epoch);
         metrics.push(MetricPoint::at("training_loss", f64::from(progress.train_loss), step));
@@ -181,9 +188,11 @@ async fn keep(
     let id = &run.info.run_id;
     tracking.log_batch(id, &params, metrics, &[]).await.map_err(failed)?;
     let contract = files.contract.to_json().into_bytes();
-    for (name, bytes) in
-        [("model.onnx", files.onnx.clone()), ("head.safetensors", files.head.clone()), ("contract.json", contract)]
-    {
+    for (name, bytes) in [
+        ("model.onnx", files.onnx.clone()),
+        ("head.safetensors", files.head.clone()),
+        ("contract.json", contract),
+    ] {
         tracking.upload_artifact(run, &format!("{MODEL_FOLDER}/{name}"), bytes).await.map_err(failed)?;
     }
     tracking.finish_run(id, RunStatus::Finished).await.map_err(failed)

@@ -27,14 +27,17 @@ pub async fn follow(
     stop: CancellationToken,
 ) {
     let services: Api<Service> = Api::all(client);
-    let mut changes = watcher(services, watcher::Config::default()).default_backoff().applied_objects().boxed();
+    let mut changes =
+        watcher(services, watcher::Config::default()).default_backoff().applied_objects().boxed();
     loop {
         let service = tokio::select! {
             () = stop.cancelled() => return,
             next = changes.next() => match next { Some(Ok(service)) => service, Some(Err(_)) => continue, None => return },
         };
         let namespace = service.namespace().unwrap_or_default();
-        let Some(environment) = ENVIRONMENTS.into_iter().find(|e| e.namespace() == namespace) else { continue };
+        let Some(environment) = ENVIRONMENTS.into_iter().find(|e| e.namespace() == namespace) else {
+            continue;
+        };
         let Some(port) = service.annotations().get(BOUND) else { continue };
         let address = format!("http://127.0.0.1:{port}");
         if running.endpoints.get(environment.name()) == Some(&address) {

@@ -59,7 +59,10 @@ impl galley_workloads::Images for Images {
         reference: &str,
         policy: galley_workloads::PullPolicy,
     ) -> Result<galley_workloads::PreparedImage, galley_workloads::ImageError> {
-        let refused = |reason: &str, message: String| galley_workloads::ImageError { reason: reason.to_owned(), message };
+        let refused = |reason: &str, message: String| galley_workloads::ImageError {
+            reason: reason.to_owned(),
+            message,
+        };
         let parsed: galley_oci::Reference =
             reference.parse().map_err(|e: galley_oci::Error| refused("InvalidImageName", e.to_string()))?;
         let policy = match policy {

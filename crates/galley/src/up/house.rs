@@ -69,12 +69,17 @@ impl House {
         let migrations = [galley_apiserver::MIGRATION, galley_store::tracking::MIGRATION];
         let database = Database::open(&state.path("galley.db"), &migrations)
             .map_err(|e| failed("opening the database", &e))?;
-        let authority =
-            CertificateAuthority::load_or_create(&state.path("auth"), Arc::clone(&clock)).map_err(|e| failed("making the certificates", &e))?;
-        let tokens = TokenAuthority::load_or_create(&state.path("auth"), Arc::clone(&clock)).map_err(|e| failed("making the tokens", &e))?;
-        let config = galley_apiserver::Config { kinds: kinds::all(), ca_certificate: Some(authority.ca_pem().to_owned()), ..Default::default() };
-        let server =
-            ApiServer::open(config, database.clone(), Arc::clone(&clock)).map_err(|e| failed("opening the API server", &e))?;
+        let authority = CertificateAuthority::load_or_create(&state.path("auth"), Arc::clone(&clock))
+            .map_err(|e| failed("making the certificates", &e))?;
+        let tokens = TokenAuthority::load_or_create(&state.path("auth"), Arc::clone(&clock))
+            .map_err(|e| failed("making the tokens", &e))?;
+        let config = galley_apiserver::Config {
+            kinds: kinds::all(),
+            ca_certificate: Some(authority.ca_pem().to_owned()),
+            ..Default::default()
+        };
+        let server = ApiServer::open(config, database.clone(), Arc::clone(&clock))
+            .map_err(|e| failed("opening the API server", &e))?;
         let client = server.client(PIPELINE_NAMESPACE);
 
         let repository = Repo::init_or_open(state.path("git/pipeline.git")).await?;
@@ -86,21 +91,37 @@ impl House {
         let (sandbox, report) = start_sandbox(state, args).await?;
 
         // The API server first: everything else reconciles through it.
-        let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+        let names = [
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ];
         let service_ip = "10.96.0.1".parse().map_err(|_| never("an address"))?;
         let tls = authority
-            .server_tls(&names, &[std::net::Ipv4Addr::LOCALHOST.into(), service_ip, sandbox_api_address(&sandbox)])
+            .server_tls(
+                &names,
+                &[std::net::Ipv4Addr::LOCALHOST.into(), service_ip, sandbox_api_address(&sandbox)],
+            )
             .map_err(|e| failed("making the server's certificate", &e))?;
         let api_port = listeners.port("api");
         let listener = listeners.take("api")?;
-        supervisor.start("api objects", { let server = server.clone(); move |stop| server.run(stop) });
+        supervisor.start("api objects", {
+            let server = server.clone();
+            move |stop| server.run(stop)
+        });
         supervisor.try_start("api", {
             let (server, tokens) = (server.clone(), tokens.clone());
             move |stop| server.serve_tls(listener, tls, tokens, stop)
         });
         let admin = tokens.admin_token();
-        let kubeconfig =
-            galley_apiserver::kubeconfig(&format!("https://127.0.0.1:{api_port}"), authority.ca_pem(), &admin, "default");
+        let kubeconfig = galley_apiserver::kubeconfig(
+            &format!("https://127.0.0.1:{api_port}"),
+            authority.ca_pem(),
+            &admin,
+            "default",
+        );
         crate::state::write_private(&state.kubeconfig(), kubeconfig.as_bytes())
             .map_err(|e| crate::io(&state.kubeconfig(), "writing", &e))?;
         crate::state::write_private(&state.path("token"), admin.expose().as_bytes())
@@ -116,7 +137,8 @@ impl House {
         embed_tracking(state, &mut listeners, &mut supervisor, &database, &clock, &authorize)?;
 
         let api_address = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, api_port));
-        let deputies = Deputies { tokens: tokens.clone(), ca_pem: authority.ca_pem().to_owned(), api: api_address };
+        let deputies =
+            Deputies { tokens: tokens.clone(), ca_pem: authority.ca_pem().to_owned(), api: api_address };
         let workloads = workloads(state, args, &client, &sandbox, &store, deputies, &clock)?;
         let pods = workloads.handle();
         server.set_log_source(Arc::new(LogDoor(pods.logs())));
@@ -290,7 +312,8 @@ async fn start_sandbox(state: &State, args: &Up) -> Result<(Sandbox, (String, Ve
         Isolation::Plain => galley_sandbox::Mode::Plain,
     };
     let helper = std::env::current_exe().map_err(|e| failed("finding the own program", &e))?;
-    let config = galley_sandbox::Config { helper, state_dir: state.path("run"), mode, clock: Arc::new(SystemClock) };
+    let config =
+        galley_sandbox::Config { helper, state_dir: state.path("run"), mode, clock: Arc::new(SystemClock) };
     let (sandbox, report) = Sandbox::start(config).await.map_err(|e| e.to_problem())?;
     let mode = match report.mode {
         galley_sandbox::Mode::Plain => "plain processes",
@@ -316,7 +339,8 @@ fn embed_git(
 ) -> Result<(), Problem> {
     let config = galley_gitserver::Config { folder: state.path("git"), ..Default::default() };
     let deps = galley_gitserver::Deps { verify: Arc::clone(authorize) };
-    let service = galley_gitserver::Service::new(config, deps).map_err(|e| failed("opening the git server", &e))?;
+    let service =
+        galley_gitserver::Service::new(config, deps).map_err(|e| failed("opening the git server", &e))?;
     let mut pushes = service.pushes();
     supervisor.start("pushes", move |stop| async move {
         loop {
@@ -361,7 +385,8 @@ fn embed_tracking(
         clock: Arc::clone(clock),
         authorize: Some(Arc::clone(authorize)),
     };
-    let service = galley_tracking::Service::new(config, deps).map_err(|e| failed("opening the tracking server", &e))?;
+    let service =
+        galley_tracking::Service::new(config, deps).map_err(|e| failed("opening the tracking server", &e))?;
     supervisor.serve("tracking", listeners.take("tracking")?, service.router());
     Ok(())
 }
@@ -433,7 +458,8 @@ fn dashboard(
 }
 
 fn failed(attempt: &str, error: &(dyn std::error::Error + 'static)) -> Problem {
-    Problem::new("G0114", Kind::Unavailable, format!("Galley could not start: {attempt} failed.")).because(error)
+    Problem::new("G0114", Kind::Unavailable, format!("Galley could not start: {attempt} failed."))
+        .because(error)
 }
 
 fn never(what: &str) -> Problem {

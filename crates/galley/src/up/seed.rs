@@ -139,8 +139,12 @@ fn root_application() -> Value {
 /// Creates the object, or merges it into the one that is there.
 async fn apply(client: &Client, plural: &str, namespace: Option<&str>, object: Value) -> Result<(), Problem> {
     let failed = |error: &(dyn std::error::Error + 'static)| {
-        Problem::new("G0107", Kind::Unavailable, format!("The API server refused one of Galley's own {plural}."))
-            .because(error)
+        Problem::new(
+            "G0107",
+            Kind::Unavailable,
+            format!("The API server refused one of Galley's own {plural}."),
+        )
+        .because(error)
     };
     let (group, version) = match object["apiVersion"].as_str().unwrap_or("v1").split_once('/') {
         Some((group, version)) => (group.to_owned(), version.to_owned()),

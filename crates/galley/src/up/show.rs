@@ -1,7 +1,10 @@
 //! What a person sees of `galley up`: stages as they happen, gates with their figures, and at the end the addresses. On a
 //! terminal a last line tells what is going on now; elsewhere it is a plain log.
 
-use std::{collections::BTreeSet, time::{Duration, Instant}};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt;
 use galley_problem::Problem;
@@ -80,7 +83,10 @@ impl Show {
         let mut changes = self.changes(house);
         loop {
             let latest = self.look(house).await?;
-            if house.settled() && let Some(latest) = latest && latest.release.status.phase.is_final() {
+            if house.settled()
+                && let Some(latest) = latest
+                && latest.release.status.phase.is_final()
+            {
                 if latest.release.status.phase == Phase::Promoted {
                     if house.production_answers(&latest).await {
                         self.addresses(house, &latest);
@@ -145,7 +151,11 @@ impl Show {
         }
         for commit in &status.commits {
             let id = commit.commit.get(..10).unwrap_or(&commit.commit);
-            self.once(&format!("{name} {}", commit.commit), "commit", &format!("{id} delivers to {}", commit.environment));
+            self.once(
+                &format!("{name} {}", commit.commit),
+                "commit",
+                &format!("{id} delivers to {}", commit.environment),
+            );
         }
         if !status.message.is_empty() {
             self.once(&format!("{name} {}", status.message), "state", &status.message);
@@ -161,14 +171,21 @@ impl Show {
         let headline = format!("version {version} is in production");
         self.line("done", &headline.green().bold().to_string());
         let running = house.endpoints();
-        let order = ["production", "canary", "staging", "gateway", "dashboard", "tracking", "registry", "git", "api"];
+        let order =
+            ["production", "canary", "staging", "gateway", "dashboard", "tracking", "registry", "git", "api"];
         for name in order {
             if let Some(address) = running.get(name) {
                 self.line("", &format!("{name:<11}{address}"));
             }
         }
         self.line("", &format!("{:<11}{}", "kubectl", "galley kubectl get pods -A"));
-        self.line("try", &format!("curl -F file=@photo.jpg {}/predict", running.get(Environment::Production.name()).map_or("", String::as_str)));
+        self.line(
+            "try",
+            &format!(
+                "curl -F file=@photo.jpg {}/predict",
+                running.get(Environment::Production.name()).map_or("", String::as_str)
+            ),
+        );
     }
 
     fn once(&mut self, key: &str, tag: &str, text: &str) {

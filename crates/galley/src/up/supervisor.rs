@@ -54,7 +54,11 @@ impl Supervisor {
         });
     }
 
-    fn spawn(&mut self, name: &'static str, work: impl Future<Output = Result<(), Problem>> + Send + 'static) {
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        work: impl Future<Output = Result<(), Problem>> + Send + 'static,
+    ) {
         let (shutdown, ended) = (self.shutdown.clone(), self.ended.clone());
         let inner = tokio::spawn(work);
         let watched = tokio::spawn(async move {

@@ -30,9 +30,14 @@ fn three_kills_end_in_production_with_one_version_and_one_run() {
 
     let tracking = house.endpoint("tracking");
     let search = |path: &str, body: &str| {
-        http("POST", &format!("{tracking}/api/2.0/mlflow/{path}"), &[("content-type", "application/json")], body.as_bytes())
-            .expect("an answer")
-            .json()
+        http(
+            "POST",
+            &format!("{tracking}/api/2.0/mlflow/{path}"),
+            &[("content-type", "application/json")],
+            body.as_bytes(),
+        )
+        .expect("an answer")
+        .json()
     };
     let experiments = search("experiments/search", r#"{"max_results": 100}"#);
     let ids: Vec<Value> = experiments["experiments"]

@@ -1,6 +1,10 @@
 //! What documents say is held against the code.
 
-use std::{collections::BTreeSet, fs, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -47,7 +51,10 @@ fn every_error_code_has_a_page_and_every_page_a_code() {
         .collect();
     let missing: Vec<_> = used.difference(&pages).collect();
     let idle: Vec<_> = pages.difference(&used).collect();
-    assert!(missing.is_empty() && idle.is_empty(), "codes without a page: {missing:?}; pages without a code: {idle:?}");
+    assert!(
+        missing.is_empty() && idle.is_empty(),
+        "codes without a page: {missing:?}; pages without a code: {idle:?}"
+    );
 }
 
 #[test]

@@ -124,7 +124,10 @@ impl House {
     /// The address of an endpoint.
     pub fn endpoint(&self, name: &str) -> String {
         let status = self.status().expect("it runs");
-        status["endpoints"][name].as_str().unwrap_or_else(|| panic!("no endpoint {name}: {status:#}")).to_owned()
+        status["endpoints"][name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no endpoint {name}: {status:#}"))
+            .to_owned()
     }
 
     /// Runs git in the pipeline repository.
@@ -186,10 +189,14 @@ impl Answer {
 /// One request over a connection of its own, written by hand so that the test trusts no client of ours.
 pub fn http(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Answer> {
     let rest = url.strip_prefix("http://").expect("a plain address");
-    let (host, path) = rest.split_once('/').map_or((rest, String::from("/")), |(host, path)| (host, format!("/{path}")));
+    let (host, path) =
+        rest.split_once('/').map_or((rest, String::from("/")), |(host, path)| (host, format!("/{path}")));
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    );
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -227,13 +234,16 @@ pub fn version(url: &str) -> Option<String> {
 
 /// Real photos with their class, if they are on this machine: the hires validation part, spread over all classes.
 pub fn photos(count: usize) -> Option<Vec<(PathBuf, String)>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/food11-mini/hires/validation");
-    let mut classes: Vec<PathBuf> = std::fs::read_dir(root).ok()?.flatten().map(|entry| entry.path()).collect();
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/food11-mini/hires/validation");
+    let mut classes: Vec<PathBuf> =
+        std::fs::read_dir(root).ok()?.flatten().map(|entry| entry.path()).collect();
     classes.sort();
     let mut photos = Vec::new();
     for round in 0..count {
         let folder = &classes[round % classes.len()];
-        let mut files: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
         files.sort();
         let index = folder.file_name()?.to_str()?.split('_').next()?.to_owned();
         photos.push((files.get(round / classes.len())?.clone(), index));

@@ -52,7 +52,9 @@ fn from_a_commit_to_production_and_back() {
 
     house.git(&["pull", "--quiet", "--rebase"]);
     let log = house.git(&["log", "--format=%s"]);
-    for subject in ["promote: version 1 to staging", "promote: version 1 to canary", "promote: version 1 to production"] {
+    for subject in
+        ["promote: version 1 to staging", "promote: version 1 to canary", "promote: version 1 to production"]
+    {
         assert!(log.contains(subject), "{log}");
     }
 
@@ -88,7 +90,11 @@ fn a_revert_is_a_rollback(house: &House) {
     let production = house.endpoint("production");
     let began = Instant::now();
     while version(&production).as_deref() != Some("1") {
-        assert!(began.elapsed() < Duration::from_secs(30), "production still answers {:?}", version(&production));
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "production still answers {:?}",
+            version(&production)
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     println!("rollback by revert seen after {:.1} s", began.elapsed().as_secs_f64());
@@ -103,8 +109,9 @@ fn real_photos_are_classified(house: &House) {
     let mut right = 0;
     for (path, class) in &photos {
         let photo = std::fs::read(path).expect("a readable photo");
-        let answer = http("POST", &url, &[("accept", "application/json"), ("content-type", "image/jpeg")], &photo)
-            .expect("an answer");
+        let answer =
+            http("POST", &url, &[("accept", "application/json"), ("content-type", "image/jpeg")], &photo)
+                .expect("an answer");
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
         let wanted = CLASSES[class.parse::<usize>().expect("a class number")];
         right += usize::from(answer.json()["class"] == wanted);
@@ -116,7 +123,8 @@ fn real_photos_are_classified(house: &House) {
 fn bad_photos_are_refused(house: &House) {
     let url = format!("{}/predict", house.endpoint("production"));
     let post = |body: &[u8]| {
-        http("POST", &url, &[("accept", "application/json"), ("content-type", "image/png")], body).expect("an answer")
+        http("POST", &url, &[("accept", "application/json"), ("content-type", "image/png")], body)
+            .expect("an answer")
     };
     assert_eq!(post(b"").status, 400);
     let refused = post(b"this is no picture");

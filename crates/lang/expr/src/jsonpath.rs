@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn finds_values() {
         let document = json!({"a": [{"n": 1}, {"n": 2}], "b.c": {"d": true}});
-        let check = |path: &str, expected: Value| assert_eq!(json_path(&document, path), Ok(expected), "{path}");
+        let check =
+            |path: &str, expected: Value| assert_eq!(json_path(&document, path), Ok(expected), "{path}");
         check("$.a[1].n", json!(2));
         check("$.a[-1]['n']", json!(2));
         check("$.a[*].n", json!([1, 2]));

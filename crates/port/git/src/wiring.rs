@@ -17,7 +17,9 @@ pub async fn wire(folder: &Path, remote: &str, url: &str, helper: &str) -> Resul
     set(format!("remote.{remote}.url"), url).await?;
     set(format!("remote.{remote}.fetch"), &format!("+refs/heads/*:refs/remotes/{remote}/*")).await?;
     set(format!("credential.{server}.helper"), helper).await?;
-    let follows = Call::new(folder, &["config", "--local", "--default", "", "--get", "branch.main.remote"]).run().await?;
+    let follows = Call::new(folder, &["config", "--local", "--default", "", "--get", "branch.main.remote"])
+        .run()
+        .await?;
     let follows = String::from_utf8_lossy(&follows).trim().to_owned();
     if follows.is_empty() {
         set("branch.main.remote".into(), remote).await?;

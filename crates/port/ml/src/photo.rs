@@ -84,7 +84,8 @@ impl Photo {
             return Err(PhotoError::TooManyBytes { bytes: bytes.len(), limit: limits.max_bytes });
         }
         let (format, name) = format_of(bytes)?;
-        let damaged = |error: image::ImageError| PhotoError::Damaged { format: name, reason: error.to_string() };
+        let damaged =
+            |error: image::ImageError| PhotoError::Damaged { format: name, reason: error.to_string() };
         let mut decoder =
             ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(damaged)?;
         let (width, height) = decoder.dimensions();

@@ -147,8 +147,14 @@ pub fn train(
             best = Some((validation_loss, epoch, fit.layer.clone()));
         }
         let learning_rate = fit.learning_rate();
-        let report =
-            Epoch { epoch, epochs: options.epochs, train_loss, validation_loss, validation_accuracy, learning_rate };
+        let report = Epoch {
+            epoch,
+            epochs: options.epochs,
+            train_loss,
+            validation_loss,
+            validation_accuracy,
+            learning_rate,
+        };
         progress(&report);
         epochs.push(report);
     }
@@ -213,7 +219,8 @@ struct Layer {
 impl Layer {
     fn logits(&self, features: &[f32]) -> [f32; CLASS_COUNT] {
         let mut logits = [0.0; CLASS_COUNT];
-        for ((logit, row), bias) in logits.iter_mut().zip(self.weight.chunks_exact(FEATURES)).zip(&self.bias) {
+        for ((logit, row), bias) in logits.iter_mut().zip(self.weight.chunks_exact(FEATURES)).zip(&self.bias)
+        {
             *logit = bias + crate::head::dot(row, features);
         }
         logits
@@ -343,7 +350,8 @@ mod tests {
 
     fn accuracy(head: &Head, data: &FeatureSet) -> f64 {
         let judged = judge(head, data, Split::Test);
-        let correct = judged.iter().filter(|j| crate::Prediction::new(j.probabilities).class == j.label).count();
+        let correct =
+            judged.iter().filter(|j| crate::Prediction::new(j.probabilities).class == j.label).count();
         correct as f64 / judged.len() as f64
     }
 

@@ -15,7 +15,7 @@ mod records;
 mod service;
 mod trigger;
 
-pub use records::{Records, Recorded};
+pub use records::{Recorded, Records};
 pub use service::{Config, Deps, Service};
 
 use galley_problem::{Kind, Problem};

@@ -129,8 +129,12 @@ impl Records {
                 Err(error) => return Err(api_problem("to change the release", &error)),
             }
         }
-        Err(Problem::new("G1004", Kind::Conflict, format!("The release `{name}` keeps being changed by others."))
-            .try_this("Try again."))
+        Err(Problem::new(
+            "G1004",
+            Kind::Conflict,
+            format!("The release `{name}` keeps being changed by others."),
+        )
+        .try_this("Try again."))
     }
 }
 

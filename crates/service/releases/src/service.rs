@@ -178,7 +178,9 @@ fn ended(workflow: &DynamicObject) -> Option<String> {
     let message = status["message"].as_str().unwrap_or("no message");
     match phase {
         "Succeeded" => Some(format!("the workflow {} succeeded without promoting", workflow.name_any())),
-        "Failed" | "Error" => Some(format!("the workflow {} {}: {message}", workflow.name_any(), phase.to_lowercase())),
+        "Failed" | "Error" => {
+            Some(format!("the workflow {} {}: {message}", workflow.name_any(), phase.to_lowercase()))
+        }
         _ => None,
     }
 }
