@@ -31,7 +31,7 @@ fn open(folder: &Path) -> Store {
 fn build(folder: &Path, compression: Compression) -> (Store, BuiltImage, BuiltImage) {
     let binary = program(folder, false, b"code");
     let store = open(&folder.join("store"));
-    let options = BaseOptions { compression, labels: BTreeMap::from([("a".into(), "b".into())]) };
+    let options = BaseOptions { compression, certificates: b"PEM".to_vec(), labels: BTreeMap::from([("a".into(), "b".into())]) };
     let base = store.base_image(&Repository::own("galley").unwrap(), "base", &binary, &options).unwrap();
     let files = BTreeMap::from([
         ("/model/model.onnx".to_owned(), vec![7; 1000]),

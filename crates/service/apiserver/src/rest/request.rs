@@ -246,8 +246,10 @@ pub(crate) fn parse_json(bytes: &[u8]) -> Result<Value, ApiError> {
 }
 
 pub(crate) fn parse_yaml(bytes: &[u8]) -> Result<Value, ApiError> {
-    serde_saphyr::from_slice(bytes)
-        .map_err(|error| ApiError::bad_request(format!("the body is not YAML: {error}")))
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| ApiError::bad_request(format!("the body is not text: {error}")))?;
+    galley_yaml::parse_value("body", text)
+        .map_err(|problem| ApiError::bad_request(format!("the body is not YAML: {problem}")))
 }
 
 #[cfg(test)]
