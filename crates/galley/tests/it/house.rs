@@ -110,7 +110,7 @@ impl House {
             {
                 panic!("galley up ended with {code} while waiting for {what}:\n{}", self.log());
             }
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(Duration::from_millis(50));
         }
         panic!("{what} did not come:\n{}\nlast status: {last:#?}", self.log());
     }

@@ -345,7 +345,7 @@ mod tests {
     use crate::features::tests::easy;
 
     fn quick() -> TrainOptions {
-        TrainOptions { epochs: 12, ..TrainOptions::default() }
+        TrainOptions { epochs: 12, learning_rate: 0.01, ..TrainOptions::default() }
     }
 
     fn accuracy(head: &Head, data: &FeatureSet) -> f64 {

@@ -31,7 +31,11 @@ fn open(folder: &Path) -> Store {
 fn build(folder: &Path, compression: Compression) -> (Store, BuiltImage, BuiltImage) {
     let binary = program(folder, false, b"code");
     let store = open(&folder.join("store"));
-    let options = BaseOptions { compression, certificates: b"PEM".to_vec(), labels: BTreeMap::from([("a".into(), "b".into())]) };
+    let options = BaseOptions {
+        compression,
+        certificates: b"PEM".to_vec(),
+        labels: BTreeMap::from([("a".into(), "b".into())]),
+    };
     let base = store.base_image(&Repository::own("galley").unwrap(), "base", &binary, &options).unwrap();
     let files = BTreeMap::from([
         ("/model/model.onnx".to_owned(), vec![7; 1000]),
@@ -89,8 +93,11 @@ fn an_unchanged_program_is_not_packed_again_and_a_changed_one_is() {
     let (store, base, _) = build(folder.path(), Compression::None);
     let repository = Repository::own("galley").unwrap();
     let binary = folder.path().join("program");
-    let options =
-        BaseOptions { labels: BTreeMap::from([("a".into(), "b".into())]), ..BaseOptions::default() };
+    let options = BaseOptions {
+        labels: BTreeMap::from([("a".into(), "b".into())]),
+        certificates: b"PEM".to_vec(),
+        ..BaseOptions::default()
+    };
     // Were it packed again, it would be packed from the changed bytes: the cache goes by size, time and file.
     let changed = fs::metadata(&binary).unwrap().modified().unwrap();
     let mut bytes = fs::read(&binary).unwrap();
