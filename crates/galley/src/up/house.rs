@@ -275,6 +275,17 @@ impl House {
         wanted.is_some() && answered == wanted.map(|wanted| wanted.version)
     }
 
+    /// Whether the workflow that carried a release has ended; so it has if it is gone.
+    pub async fn workflow_ended(&self, recorded: &Recorded) -> bool {
+        let Some(name) = &recorded.release.status.workflow else { return true };
+        match crate::commands::objects::workflows(&self.client, Some(PIPELINE_NAMESPACE)).get_opt(name).await
+        {
+            Ok(Some(workflow)) => workflow.data["status"]["finishedAt"].is_string(),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
     /// Ends when a task has ended that should not have.
     ///
     /// # Errors

@@ -88,7 +88,8 @@ impl Show {
                 && latest.release.status.phase.is_final()
             {
                 if latest.release.status.phase == Phase::Promoted {
-                    if house.production_answers(&latest).await {
+                    // The workflow's last step still closes its books when the version is in production already.
+                    if house.production_answers(&latest).await && house.workflow_ended(&latest).await {
                         self.addresses(house, &latest);
                         return Ok(Answer::Yes);
                     }
