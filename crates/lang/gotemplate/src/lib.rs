@@ -11,6 +11,7 @@ mod error;
 mod eval;
 mod exec;
 mod lex;
+mod literal;
 mod parse;
 
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ mod function;
 mod lists;
 mod math;
 mod paths;
+mod quote;
 mod regexes;
 mod semver;
 mod strings;

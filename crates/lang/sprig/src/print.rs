@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use galley_yaml::number::float_g;
 
-use crate::value::{Elem, IntType, MAX_DEPTH, MapType, Value};
+use crate::quote::{quote_ascii, quote_char};
+use crate::value::{IntType, MAX_DEPTH, Value};
+
+pub use crate::quote::quote;
 
 /// Widest padding and precision, as in Go.
 const TOO_LARGE: usize = 1_000_000;
@@ -430,74 +433,6 @@ fn hex(text: &str, spec: &Spec, upper: bool) -> String {
     }
 }
 
-/// `strconv.Quote`.
-pub fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for letter in text.chars() {
-        escape(&mut out, letter, '"');
-    }
-    out.push('"');
-    out
-}
-
-/// `strconv.QuoteToASCII`.
-fn quote_ascii(text: &str) -> String {
-    let mut out = String::new();
-    for letter in quote(text).chars() {
-        let code = u32::from(letter);
-        let _ = match code {
-            0..=0x7f => write!(out, "{letter}"),
-            0x80..=0xffff => write!(out, "\\u{code:04x}"),
-            _ => write!(out, "\\U{code:08x}"),
-        };
-    }
-    out
-}
-
-fn quote_char(letter: char) -> String {
-    let mut out = String::from("'");
-    escape(&mut out, letter, '\'');
-    out.push('\'');
-    out
-}
-
-fn escape(out: &mut String, letter: char, quote: char) {
-    match letter {
-        '\\' => out.push_str("\\\\"),
-        c if c == quote => {
-            out.push('\\');
-            out.push(c);
-        }
-        '\x07' => out.push_str("\\a"),
-        '\x08' => out.push_str("\\b"),
-        '\x0c' => out.push_str("\\f"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        '\x0b' => out.push_str("\\v"),
-        c if is_print(c) => out.push(c),
-        c => {
-            let code = u32::from(c);
-            let _ = match code {
-                0..=0x7f => write!(out, "\\x{code:02x}"),
-                0x80..=0xffff => write!(out, "\\u{code:04x}"),
-                _ => write!(out, "\\U{code:08x}"),
-            };
-        }
-    }
-}
-
-/// An approximation of Go's `strconv.IsPrint`: letters, marks, numbers, punctuation, symbols and the ASCII space.
-fn is_print(c: char) -> bool {
-    if c == ' ' {
-        return true;
-    }
-    !(c.is_control()
-        || c.is_whitespace()
-        || matches!(u32::from(c), 0xad | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f | 0xe000..=0xf8ff | 0xfeff | 0xfff0..=0xfffb | 0xe0000..))
-}
-
 /// `%#v`: Go syntax.
 fn write_go(out: &mut String, value: &Value, depth: usize) {
     if depth > MAX_DEPTH {
@@ -544,23 +479,5 @@ pub fn strval(value: &Value) -> String {
         Value::Text(text) => text.to_string(),
         Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         other => show(other),
-    }
-}
-
-/// The Go name of a list's element type.
-pub fn elem_name(elem: Elem) -> &'static str {
-    match elem {
-        Elem::Any => "interface {}",
-        Elem::Text => "string",
-        Elem::Int => "int",
-        Elem::Lists => "[]interface {}",
-    }
-}
-
-/// The Go name of a map's element type.
-pub fn map_elem_name(kind: MapType) -> &'static str {
-    match kind {
-        MapType::Any | MapType::Values => "interface {}",
-        MapType::Text => "string",
     }
 }
