@@ -10,7 +10,14 @@ use crate::template::duration_of;
 
 impl Run<'_> {
     /// Asks the cache before a node is made. True when the node is done with what it gave.
-    pub(crate) fn check_cache(&mut self, name: &str, template: &Template, scope: &str, holder: &Holder, opts: &Opts) -> Result<bool, Halt> {
+    pub(crate) fn check_cache(
+        &mut self,
+        name: &str,
+        template: &Template,
+        scope: &str,
+        holder: &Holder,
+        opts: &Opts,
+    ) -> Result<bool, Halt> {
         let Some(memoize) = &template.memoize else { return Ok(false) };
         if self.node(name).is_some() {
             return Ok(false);
@@ -18,23 +25,29 @@ impl Run<'_> {
         let cache = memoize.cache["configMap"]["name"].as_str().unwrap_or_default().to_owned();
         let max_age = match memoize.max_age.as_str() {
             "" => None,
-            text => Some(duration_of(text).map_err(|_| self.fail_or_init(name, scope, holder, opts, &format!("invalid maxAge: {text}")))?),
+            text => Some(duration_of(text).map_err(|_| {
+                self.fail_or_init(name, scope, holder, opts, &format!("invalid maxAge: {text}"))
+            })?),
         };
         let saved_now = self.actions.iter().find_map(|action| match action {
-            Action::SaveCache { cache: known, key, entry } if *known == cache && *key == memoize.key => Some(entry),
+            Action::SaveCache { cache: known, key, entry } if *known == cache && *key == memoize.key => {
+                Some(entry)
+            }
             _ => None,
         });
         let kept = || self.seen.caches.get(&cache).and_then(|entries| entries.get(&memoize.key));
         let entry: Option<Value> = saved_now.or_else(kept).and_then(|text| serde_json::from_str(text).ok());
         let young = |entry: &Value| {
-            let made: Option<Timestamp> = entry["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
+            let made: Option<Timestamp> =
+                entry["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
             match (made, max_age) {
                 (Some(made), Some(age)) => made.checked_add(age).is_ok_and(|end| self.now <= end),
                 (_, None) => true,
                 (None, Some(_)) => false,
             }
         };
-        let found = entry.filter(young).map(|entry| serde_json::from_value::<Outputs>(entry["outputs"].clone()).ok());
+        let found =
+            entry.filter(young).map(|entry| serde_json::from_value::<Outputs>(entry["outputs"].clone()).ok());
         let status = MemoizationStatus { hit: found.is_some(), key: memoize.key.clone(), cache_name: cache };
         let kind = match &template {
             template if template.steps.is_some() => NodeType::Steps,
@@ -68,6 +81,10 @@ impl Run<'_> {
             "creationTimestamp": now,
             "lastHitTimestamp": now,
         });
-        self.actions.push(Action::SaveCache { cache: status.cache_name, key: status.key, entry: entry.to_string() });
+        self.actions.push(Action::SaveCache {
+            cache: status.cache_name,
+            key: status.key,
+            entry: entry.to_string(),
+        });
     }
 }

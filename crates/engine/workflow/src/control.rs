@@ -18,23 +18,36 @@ const TOO_LONG: &str = "Pod was active on the node longer than the specified dea
 impl Run<'_> {
     /// Ends what a shutdown or the workflow's deadline ends.
     pub(crate) fn end_by_control(&mut self) {
-        let late = self.deadline.and_then(|deadline| deadline.checked_add(GRACE).ok()).is_some_and(|end| self.now >= end);
+        let late = self
+            .deadline
+            .and_then(|deadline| deadline.checked_add(GRACE).ok())
+            .is_some_and(|end| self.now >= end);
         let nodes: Vec<_> = self
             .status
             .nodes
             .values()
             .filter(|node| !node.phase.is_fulfilled() || node.daemoned == Some(true))
-            .map(|node| (node.name.clone(), node.id.clone(), node.kind, node.phase, self.in_exit_handler(node)))
+            .map(|node| {
+                (node.name.clone(), node.id.clone(), node.kind, node.phase, self.in_exit_handler(node))
+            })
             .collect();
         for (name, id, kind, phase, in_exit) in nodes {
             let shutdown = self.shutdown().map(str::to_owned);
             if let Some(shutdown) = shutdown.filter(|_| !self.may_begin(in_exit)) {
                 match kind {
                     NodeType::Pod => {
-                        self.mark(&name, NodePhase::Failed, Some(&format!("workflow shutdown with strategy:  {shutdown}")));
+                        self.mark(
+                            &name,
+                            NodePhase::Failed,
+                            Some(&format!("workflow shutdown with strategy:  {shutdown}")),
+                        );
                         self.delete_pod(&id);
                     }
-                    NodeType::Suspend => self.mark(&name, NodePhase::Failed, Some(&format!("Stopped with strategy '{shutdown}'"))),
+                    NodeType::Suspend => self.mark(
+                        &name,
+                        NodePhase::Failed,
+                        Some(&format!("Stopped with strategy '{shutdown}'")),
+                    ),
                     _ => {}
                 }
                 continue;
@@ -68,7 +81,9 @@ impl Run<'_> {
     pub(crate) fn keep_deadline(&mut self, name: &str, template: &Template, _opts: &Opts, pod: &PodSeen) {
         let began = self.node(name).and_then(|node| node.started_at);
         let own = self.own_deadline(template).ok().flatten();
-        let own = own.zip(began).and_then(|(seconds, began)| began.checked_add(Duration::from_secs(seconds.max(0) as u64)).ok());
+        let own = own
+            .zip(began)
+            .and_then(|(seconds, began)| began.checked_add(Duration::from_secs(seconds.max(0) as u64)).ok());
         let timeout = self.timeout_of(template, name).ok().flatten();
         let Some(end) = [own, timeout].into_iter().flatten().min() else { return };
         let end = end.checked_add(GRACE).unwrap_or(Timestamp::MAX);
@@ -89,7 +104,9 @@ impl Run<'_> {
             Some(Value::Number(number)) => Ok(number.as_i64()),
             Some(other) => {
                 let text = other.as_str().unwrap_or_default();
-                text.parse().map(Some).map_err(|_| format!("activeDeadlineSeconds `{text}` is not a whole number"))
+                text.parse()
+                    .map(Some)
+                    .map_err(|_| format!("activeDeadlineSeconds `{text}` is not a whole number"))
             }
         }
     }
@@ -108,7 +125,9 @@ impl Run<'_> {
             .status
             .nodes
             .values()
-            .filter(|node| node.daemoned == Some(true) && (boundary.is_empty() || node.boundary_id == boundary))
+            .filter(|node| {
+                node.daemoned == Some(true) && (boundary.is_empty() || node.boundary_id == boundary)
+            })
             .map(|node| (node.name.clone(), node.id.clone()))
             .collect();
         for (name, id) in daemons {

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use galley_argo_workflows::{Dag, DagTask, NodeFlag, NodePhase, NodeStatus, NodeType, Step, Template, dependencies_of, depends_logic, leaf_tasks};
+use galley_argo_workflows::{
+    Dag, DagTask, NodeFlag, NodePhase, NodeStatus, NodeType, Step, Template, dependencies_of, depends_logic,
+    leaf_tasks,
+};
 use galley_expr::{Env, eval_bool, when};
 use serde_json::json;
 
@@ -36,7 +39,8 @@ impl Graph<'_> {
         let mut found: Vec<String> = Vec::new();
         let mut ahead = vec![name.to_owned()];
         while let Some(next) = ahead.pop() {
-            for dependency in self.task(&next).into_iter().flat_map(|task| dependencies_of(task).into_keys()) {
+            for dependency in self.task(&next).into_iter().flat_map(|task| dependencies_of(task).into_keys())
+            {
                 if dependency != name && !found.contains(&dependency) {
                     found.push(dependency.clone());
                     ahead.push(dependency);
@@ -55,7 +59,15 @@ impl Graph<'_> {
 }
 
 impl Run<'_> {
-    pub(crate) fn execute_dag(&mut self, name: &str, template: &Template, holder: &Holder, scope: &str, inner: &str, opts: &Opts) -> Result<(), Halt> {
+    pub(crate) fn execute_dag(
+        &mut self,
+        name: &str,
+        template: &Template,
+        holder: &Holder,
+        scope: &str,
+        inner: &str,
+        opts: &Opts,
+    ) -> Result<(), Halt> {
         let Some(dag) = &template.dag else { return Ok(()) };
         if self.node(name).is_none() {
             self.init_executable(name, NodeType::Dag, scope, template, holder, opts, NodePhase::Running);
@@ -131,7 +143,9 @@ impl Run<'_> {
     /// Hooks of targets: nobody waits for them but the DAG. False while the last hook of one is under way.
     fn run_target_hooks(&mut self, graph: &Graph, target: &str) -> Result<bool, Halt> {
         let name = graph.node(target);
-        let (Some(node), Some(task)) = (self.node(&name).cloned(), graph.task(target)) else { return Ok(true) };
+        let (Some(node), Some(task)) = (self.node(&name).cloned(), graph.task(target)) else {
+            return Ok(true);
+        };
         let step = task.step.clone();
         let mut names = self.task_scope(graph, task)?;
         let prefix = format!("tasks.{target}");
@@ -140,7 +154,14 @@ impl Run<'_> {
         if !node.phase.is_completed() {
             return Ok(true);
         }
-        self.run_exit_hook(step.exit_hook().as_ref(), &name, &prefix, &mut names, &graph.boundary, graph.inner)
+        self.run_exit_hook(
+            step.exit_hook().as_ref(),
+            &name,
+            &prefix,
+            &mut names,
+            &graph.boundary,
+            graph.inner,
+        )
     }
 
     /// The phase of the DAG as a whole. A task that was left out takes the phase of the branch it stands on.
@@ -202,7 +223,9 @@ impl Run<'_> {
         if node.kind != NodeType::Retry {
             return node.children.clone();
         }
-        let is_attempt = |id: &String| self.by_id(id).is_some_and(|child| child.node_flag.is_some_and(|flag| flag.retried));
+        let is_attempt = |id: &String| {
+            self.by_id(id).is_some_and(|child| child.node_flag.is_some_and(|flag| flag.retried))
+        };
         let last = node.children.iter().rev().find(|id| is_attempt(id)).cloned();
         last.into_iter().chain(node.children.iter().filter(|id| !is_attempt(id)).cloned()).collect()
     }
@@ -242,7 +265,8 @@ impl Run<'_> {
         {
             let mut names = self.task_scope(graph, &task)?;
             names.add(format!("{prefix}.status"), node.phase.as_str());
-            let done = self.run_hooks(&task.step.hooks, &name, &prefix, &mut names, &graph.boundary, graph.inner);
+            let done =
+                self.run_hooks(&task.step.hooks, &name, &prefix, &mut names, &graph.boundary, graph.inner);
             match done {
                 Ok(true) => {}
                 Ok(false) if node.phase.is_fulfilled() => return Ok(()),
@@ -255,7 +279,14 @@ impl Run<'_> {
             }
             if node.phase.is_fulfilled() {
                 if node.phase.is_completed() {
-                    self.run_exit_hook(task.step.exit_hook().as_ref(), &name, &prefix, &mut names, &graph.boundary, graph.inner)?;
+                    self.run_exit_hook(
+                        task.step.exit_hook().as_ref(),
+                        &name,
+                        &prefix,
+                        &mut names,
+                        &graph.boundary,
+                        graph.inner,
+                    )?;
                 }
                 return Ok(());
             }
@@ -307,7 +338,9 @@ impl Run<'_> {
                 return Ok(None);
             }
             let children: Vec<NodePhase> = match node.kind {
-                NodeType::TaskGroup => node.children.iter().filter_map(|id| self.by_id(id)).map(|child| child.phase).collect(),
+                NodeType::TaskGroup => {
+                    node.children.iter().filter_map(|id| self.by_id(id)).map(|child| child.phase).collect()
+                }
                 _ => Vec::new(),
             };
             env.insert(
@@ -325,7 +358,9 @@ impl Run<'_> {
             );
         }
         let logic = depends_logic(task, graph.dag).replace('-', "_");
-        eval_bool(&logic, &env).map(Some).map_err(|error| format!("unable to evaluate expression '{logic}': {error}"))
+        eval_bool(&logic, &env)
+            .map(Some)
+            .map_err(|error| format!("unable to evaluate expression '{logic}': {error}"))
     }
 
     fn hooks_fulfilled(&self, node: &NodeStatus) -> bool {
@@ -368,17 +403,31 @@ impl Run<'_> {
         }
     }
 
-    fn begin_task(&mut self, graph: &Graph, task: &DagTask, dependencies: &[String], several: Vec<Expanded>) -> Result<(), Halt> {
+    fn begin_task(
+        &mut self,
+        graph: &Graph,
+        task: &DagTask,
+        dependencies: &[String],
+        several: Vec<Expanded>,
+    ) -> Result<(), Halt> {
         let group = graph.node(&task.step.name);
         let holder = Holder::of(&task.step, "tasks");
         let expands = task.step.expands();
         if expands && self.node(&group).is_none() {
             self.connect(graph, dependencies, &group);
             if several.is_empty() {
-                self.init_skipped(&group, graph.inner, &holder, &graph.boundary, NodePhase::Skipped, "Skipped, empty params");
+                self.init_skipped(
+                    &group,
+                    graph.inner,
+                    &holder,
+                    &graph.boundary,
+                    NodePhase::Skipped,
+                    "Skipped, empty params",
+                );
                 return Ok(());
             }
-            let opts = Opts { boundary: graph.boundary.clone(), flag: Some(NodeFlag::default()), ..Opts::default() };
+            let opts =
+                Opts { boundary: graph.boundary.clone(), flag: Some(NodeFlag::default()), ..Opts::default() };
             self.init(&group, NodeType::TaskGroup, graph.inner, &holder, &opts, NodePhase::Running, "");
         }
         let mut all_begun = true;
@@ -391,7 +440,13 @@ impl Run<'_> {
                     decision => {
                         self.attach(graph, dependencies, &group, &name, expands);
                         let (phase, why) = match decision {
-                            Ok(_) => (NodePhase::Skipped, format!("when '{}' evaluated false", one.step.when.as_deref().unwrap_or_default())),
+                            Ok(_) => (
+                                NodePhase::Skipped,
+                                format!(
+                                    "when '{}' evaluated false",
+                                    one.step.when.as_deref().unwrap_or_default()
+                                ),
+                            ),
                             Err(why) => (NodePhase::Error, why.to_string()),
                         };
                         self.init_skipped(&name, graph.inner, &holder, &graph.boundary, phase, &why);
@@ -444,7 +499,14 @@ impl Run<'_> {
         let mut names = self.task_scope(graph, task)?;
         let prefix = format!("tasks.{}", task.step.name);
         names.add(format!("{prefix}.status"), node.phase.as_str());
-        self.run_exit_hook(task.step.exit_hook().as_ref(), name, &prefix, &mut names, &graph.boundary, graph.inner)?;
+        self.run_exit_hook(
+            task.step.exit_hook().as_ref(),
+            name,
+            &prefix,
+            &mut names,
+            &graph.boundary,
+            graph.inner,
+        )?;
         Ok(())
     }
 

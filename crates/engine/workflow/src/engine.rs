@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use galley_argo_workflows::{
-    Arguments, Condition, LABEL_COMPLETED, LABEL_PHASE, NodePhase, NodeType, TemplateSource, Workflow, WorkflowPhase,
-    WorkflowSpec, WorkflowStatus, check_workflow, execution_spec,
+    Arguments, Condition, LABEL_COMPLETED, LABEL_PHASE, NodePhase, NodeType, TemplateSource, Workflow,
+    WorkflowPhase, WorkflowSpec, WorkflowStatus, check_workflow, execution_spec,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -50,6 +50,12 @@ impl Engine {
         // Moments are kept in whole seconds, as everywhere in Kubernetes.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let mut status = self.workflow.status.clone().unwrap_or_default();
+        if self.workflow.metadata.name.is_empty() {
+            // Ids of nodes are made from it.
+            finish(&mut status, now, WorkflowPhase::Failed, "invalid spec: metadata.name is required");
+            self.keep(status);
+            return Vec::new();
+        }
         let spec = match self.execution_spec(&status) {
             Ok(spec) => spec,
             Err(why) => {
@@ -117,8 +123,11 @@ impl Engine {
             Some(stored) => (**stored).clone(),
             None => {
                 let found = self.templates.spec_of(&reference.name, reference.cluster_scope);
-                let kind = if reference.cluster_scope { "clusterworkflowtemplates" } else { "workflowtemplates" };
-                let found = found.ok_or_else(|| format!("invalid spec: {kind}.argoproj.io \"{}\" not found", reference.name))?;
+                let kind =
+                    if reference.cluster_scope { "clusterworkflowtemplates" } else { "workflowtemplates" };
+                let found = found.ok_or_else(|| {
+                    format!("invalid spec: {kind}.argoproj.io \"{}\" not found", reference.name)
+                })?;
                 execution_spec(own, found)
             }
         };
@@ -145,7 +154,11 @@ fn set_condition(status: &mut WorkflowStatus, kind: &str, holds: bool) {
     let word = if holds { "True" } else { "False" };
     match status.conditions.iter_mut().find(|condition| condition.kind == kind) {
         Some(condition) => word.clone_into(&mut condition.status),
-        None => status.conditions.push(Condition { kind: kind.to_owned(), status: word.to_owned(), message: String::new() }),
+        None => status.conditions.push(Condition {
+            kind: kind.to_owned(),
+            status: word.to_owned(),
+            message: String::new(),
+        }),
     }
 }
 
@@ -180,7 +193,8 @@ impl Run<'_> {
     fn set_deadline(&mut self) {
         let began = self.status.started_at.unwrap_or(self.now);
         let seconds = self.spec.active_deadline_seconds.and_then(|seconds| u64::try_from(seconds).ok());
-        self.deadline = seconds.and_then(|seconds| began.checked_add(std::time::Duration::from_secs(seconds)).ok());
+        self.deadline =
+            seconds.and_then(|seconds| began.checked_add(std::time::Duration::from_secs(seconds)).ok());
         if let Some(deadline) = self.deadline {
             let grace = deadline.checked_add(std::time::Duration::from_secs(5)).unwrap_or(deadline);
             if self.now < deadline {
@@ -221,7 +235,8 @@ impl Run<'_> {
         let root = self.meta.name.clone();
         let scope = self.local_scope();
         let entrypoint = self.spec.entrypoint.clone().unwrap_or_default();
-        let holder = Holder { template: entrypoint, called: Some(("steps", String::new())), ..Holder::default() };
+        let holder =
+            Holder { template: entrypoint, called: Some(("steps", String::new())), ..Holder::default() };
         let given = self.entry_arguments();
         match self.execute(&root, &holder, &scope, &given, &Opts::default()) {
             Ok(_) | Err(Halt::Busy) => {}
@@ -238,7 +253,9 @@ impl Run<'_> {
             Ok(false) => return false,
             Err(halt) => self.mark_error(&root, &words(&halt)),
         }
-        let Some(node) = self.node(&root).cloned().filter(|node| node.phase.is_fulfilled()) else { return false };
+        let Some(node) = self.node(&root).cloned().filter(|node| node.phase.is_fulfilled()) else {
+            return false;
+        };
         self.set_outcome(node.phase);
         match self.run_on_exit() {
             Ok(true) => {}
@@ -291,7 +308,8 @@ impl Run<'_> {
             claim["metadata"]["name"] = name.clone().into();
             claim["metadata"]["namespace"] = json!(self.meta.namespace);
             claim["metadata"]["ownerReferences"] = json!([self.owner_reference()]);
-            claim["metadata"]["labels"][galley_argo_workflows::LABEL_WORKFLOW] = self.meta.name.clone().into();
+            claim["metadata"]["labels"][galley_argo_workflows::LABEL_WORKFLOW] =
+                self.meta.name.clone().into();
             self.actions.push(Action::CreateClaim { manifest: claim });
             let volume = json!({"name": short, "persistentVolumeClaim": {"claimName": name}});
             if !self.status.persistent_volume_claims.contains(&volume) {
@@ -309,15 +327,20 @@ impl Run<'_> {
                 let ended = matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed);
                 if !ended && !pod.deleting {
                     self.actions.push(Action::DeletePod { name: pod.name.clone() });
-                } else if ended && !pod.completed && !self.actions.contains(&Action::CompletePod { name: pod.name.clone() }) {
+                } else if ended
+                    && !pod.completed
+                    && !self.actions.contains(&Action::CompletePod { name: pod.name.clone() })
+                {
                     self.actions.push(Action::CompletePod { name: pod.name.clone() });
                 }
             }
             let succeeded = self.status.phase == WorkflowPhase::Succeeded;
-            let always = self.spec.volume_claim_gc.as_ref().is_some_and(|gc| gc["strategy"] == "OnWorkflowCompletion");
+            let always =
+                self.spec.volume_claim_gc.as_ref().is_some_and(|gc| gc["strategy"] == "OnWorkflowCompletion");
             if succeeded || always {
                 for claim in std::mem::take(&mut self.status.persistent_volume_claims) {
-                    let name = claim["persistentVolumeClaim"]["claimName"].as_str().unwrap_or_default().to_owned();
+                    let name =
+                        claim["persistentVolumeClaim"]["claimName"].as_str().unwrap_or_default().to_owned();
                     self.actions.push(Action::DeleteClaim { name });
                 }
             }
@@ -362,7 +385,9 @@ impl Run<'_> {
             total = (total.0 + done, total.1 + 1);
             counts.insert(node.id.clone(), (done, 1));
             let mut boundary = node.boundary_id.clone();
-            while let Some(parent) = self.status.nodes.get(&boundary) {
+            while let Some(parent) =
+                self.status.nodes.get(&boundary).filter(|parent| parent.boundary_id != parent.id)
+            {
                 let count = counts.entry(parent.id.clone()).or_default();
                 *count = (count.0 + done, count.1 + 1);
                 boundary.clone_from(&parent.boundary_id);
@@ -376,7 +401,11 @@ impl Run<'_> {
         self.status.progress = format!("{}/{}", total.0, total.1);
         let pods = self.status.nodes.values().any(|node| node.kind == NodeType::Pod);
         if pods {
-            let runs = self.status.nodes.values().any(|node| node.kind == NodeType::Pod && node.phase == NodePhase::Running);
+            let runs = self
+                .status
+                .nodes
+                .values()
+                .any(|node| node.kind == NodeType::Pod && node.phase == NodePhase::Running);
             set_condition(&mut self.status, "PodRunning", runs);
         }
     }

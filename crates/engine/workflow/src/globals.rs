@@ -142,7 +142,8 @@ impl Run<'_> {
             .values()
             .filter(|node| node.phase.is_bad())
             .map(|node| {
-                let template = node.template_ref.as_ref().map_or(&node.template_name, |reference| &reference.template);
+                let template =
+                    node.template_ref.as_ref().map_or(&node.template_name, |reference| &reference.template);
                 json!({
                     "displayName": node.display_name,
                     "message": node.message,
@@ -154,7 +155,8 @@ impl Run<'_> {
             })
             .collect();
         // Argo quotes the list once more so that it survives being put into JSON text.
-        let list = if failures.is_empty() { "null".to_owned() } else { galley_expr::go_json(&json!(failures)) };
+        let list =
+            if failures.is_empty() { "null".to_owned() } else { galley_expr::go_json(&json!(failures)) };
         self.set("workflow.failures", &galley_expr::go_json(&json!(list)));
     }
 }

@@ -20,13 +20,23 @@ impl Holder {
 
 impl Run<'_> {
     fn hook_holds(&self, hook: &Hook, names: &Scope) -> Result<bool, Halt> {
-        let Some(expression) = hook.expression.as_deref().filter(|text| !text.is_empty()) else { return Ok(true) };
+        let Some(expression) = hook.expression.as_deref().filter(|text| !text.is_empty()) else {
+            return Ok(true);
+        };
         let mut all = self.globals.clone();
         all.extend(names.names.clone());
         eval_bool(expression, &env_from(&all)).map_err(|error| Halt::Wrong(error.to_string()))
     }
 
-    fn run_hook(&mut self, node: &str, hook: &Hook, given: &Arguments, boundary: &str, inner: &str, on_exit: bool) -> Result<bool, Halt> {
+    fn run_hook(
+        &mut self,
+        node: &str,
+        hook: &Hook,
+        given: &Arguments,
+        boundary: &str,
+        inner: &str,
+        on_exit: bool,
+    ) -> Result<bool, Halt> {
         let opts = Opts {
             boundary: boundary.to_owned(),
             on_exit,
@@ -41,7 +51,15 @@ impl Run<'_> {
     }
 
     /// Runs the hooks of a step or task whose expressions hold. True when none is under way.
-    pub(crate) fn run_hooks(&mut self, hooks: &IndexMap<String, Hook>, parent: &str, prefix: &str, names: &mut Scope, boundary: &str, inner: &str) -> Result<bool, Halt> {
+    pub(crate) fn run_hooks(
+        &mut self,
+        hooks: &IndexMap<String, Hook>,
+        parent: &str,
+        prefix: &str,
+        names: &mut Scope,
+        boundary: &str,
+        inner: &str,
+    ) -> Result<bool, Halt> {
         let mut done = true;
         for (name, hook) in hooks.iter().filter(|(name, _)| *name != "exit") {
             let node = format!("{parent}.hooks.{name}");
@@ -59,7 +77,15 @@ impl Run<'_> {
     }
 
     /// Runs the hook of a step or task that has ended. True when there is none or it has ended too.
-    pub(crate) fn run_exit_hook(&mut self, hook: Option<&Hook>, parent: &str, prefix: &str, names: &mut Scope, boundary: &str, inner: &str) -> Result<bool, Halt> {
+    pub(crate) fn run_exit_hook(
+        &mut self,
+        hook: Option<&Hook>,
+        parent: &str,
+        prefix: &str,
+        names: &mut Scope,
+        boundary: &str,
+        inner: &str,
+    ) -> Result<bool, Halt> {
         let Some(hook) = hook else { return Ok(true) };
         if !self.may_begin(true) || !self.hook_holds(hook, names)? {
             return Ok(true);
@@ -72,7 +98,13 @@ impl Run<'_> {
     }
 
     /// The arguments of a hook, which may read the outputs of what it follows.
-    fn hook_arguments(&self, hook: &Hook, parent: &str, prefix: &str, names: &mut Scope) -> Result<Arguments, Halt> {
+    fn hook_arguments(
+        &self,
+        hook: &Hook,
+        parent: &str,
+        prefix: &str,
+        names: &mut Scope,
+    ) -> Result<Arguments, Halt> {
         if hook.arguments.is_empty() {
             return Ok(hook.arguments.clone());
         }
@@ -80,7 +112,8 @@ impl Run<'_> {
         let last = self.last_attempt(&node);
         if let Some(outputs) = last.as_ref().unwrap_or(&node).outputs.clone() {
             for parameter in &outputs.parameters {
-                let value = parameter.value.as_ref().map(|value| value.as_str().to_owned()).unwrap_or_default();
+                let value =
+                    parameter.value.as_ref().map(|value| value.as_str().to_owned()).unwrap_or_default();
                 names.add(format!("{prefix}.outputs.parameters.{}", parameter.name), value);
             }
             for artifact in outputs.artifacts {
@@ -90,8 +123,10 @@ impl Run<'_> {
         let mut all = self.globals.clone();
         all.extend(names.names.clone());
         let value = serde_json::to_value(&hook.arguments).map_err(|error| Halt::Wrong(error.to_string()))?;
-        let value = substitute(&value, &all, Mode::Lenient).map_err(|error| Halt::Wrong(error.to_string()))?;
-        let mut given: Arguments = serde_json::from_value(value).map_err(|error| Halt::Wrong(error.to_string()))?;
+        let value =
+            substitute(&value, &all, Mode::Lenient).map_err(|error| Halt::Wrong(error.to_string()))?;
+        let mut given: Arguments =
+            serde_json::from_value(value).map_err(|error| Halt::Wrong(error.to_string()))?;
         for artifact in &mut given.artifacts {
             if artifact.from.is_some() || artifact.from_expression.is_some() {
                 match names.artifact(artifact, &self.globals) {
@@ -125,7 +160,8 @@ impl Run<'_> {
 
     /// Runs the template of the workflow's end. True when there is none or it has ended.
     pub(crate) fn run_on_exit(&mut self) -> Result<bool, Halt> {
-        let old = || self.spec.on_exit.clone().map(|template| Hook { template: Some(template), ..Hook::default() });
+        let old =
+            || self.spec.on_exit.clone().map(|template| Hook { template: Some(template), ..Hook::default() });
         let Some(hook) = self.spec.hooks.get("exit").cloned().or_else(old) else { return Ok(true) };
         let node = format!("{}.onExit", self.meta.name);
         if self.node(&node).is_none() {

@@ -114,8 +114,15 @@ fn items_of(step: &Step) -> Result<Vec<Value>, String> {
         return match serde_json::from_str(text) {
             Ok(Value::Array(items)) => Ok(items),
             Ok(Value::Null) => Ok(Vec::new()),
-            Ok(_) => Err(format!("withParam value could not be parsed as a JSON list: {}: not a list", text.trim())),
-            Err(_) => Err(format!("withParam value could not be parsed as a JSON list: {}: {}", text.trim(), go_json_error(text))),
+            Ok(_) => Err(format!(
+                "withParam value could not be parsed as a JSON list: {}: not a list",
+                text.trim()
+            )),
+            Err(_) => Err(format!(
+                "withParam value could not be parsed as a JSON list: {}: {}",
+                text.trim(),
+                go_json_error(text)
+            )),
         };
     }
     step.with_sequence.as_ref().map_or(Ok(Vec::new()), sequence)
@@ -131,7 +138,9 @@ fn sequence(sequence: &Sequence) -> Result<Vec<Value>, String> {
             return Ok(Some(number));
         }
         let text = value.as_str().unwrap_or_default();
-        text.parse().map(Some).map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", go_json(&Value::from(text))))
+        text.parse()
+            .map(Some)
+            .map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", go_json(&Value::from(text))))
     };
     let start = number(&sequence.start)?.unwrap_or(0);
     let end = match (number(&sequence.end)?, number(&sequence.count)?) {
@@ -179,10 +188,21 @@ fn printf(format: &str, number: i64) -> Result<String, String> {
             Some('X') => format!("{size:X}"),
             Some('o') => format!("{size:o}"),
             Some('b') => format!("{size:b}"),
-            other => return Err(format!("withSequence: `%{}` is not a format for whole numbers", other.unwrap_or(' '))),
+            other => {
+                return Err(format!(
+                    "withSequence: `%{}` is not a format for whole numbers",
+                    other.unwrap_or(' ')
+                ));
+            }
         };
         used = true;
-        let sign = if number < 0 { "-" } else if plus { "+" } else { "" };
+        let sign = if number < 0 {
+            "-"
+        } else if plus {
+            "+"
+        } else {
+            ""
+        };
         let pad = width.saturating_sub(digits.len() + sign.len());
         out.push_str(&match (left, zero) {
             (true, _) => format!("{sign}{digits}{}", " ".repeat(pad)),
@@ -210,19 +230,33 @@ mod tests {
     #[test]
     fn items_are_named_as_in_argo() {
         let check = |step: Value, expected: &[&str]| assert_eq!(names(step), expected);
-        check(json!({"name": "s", "withItems": [1, 3.5, 1000.0, true, "a(b)"]}), &["s(0:1)", "s(1:3.5)", "s(2:1000)", "s(3:true)", "s(4:ab)"]);
+        check(
+            json!({"name": "s", "withItems": [1, 3.5, 1000.0, true, "a(b)"]}),
+            &["s(0:1)", "s(1:3.5)", "s(2:1000)", "s(3:true)", "s(4:ab)"],
+        );
         check(json!({"name": "s", "withItems": [{"b": 1, "a": [1, "x"]}]}), &["s(0:a:[1,\"x\"],b:1)"]);
-        check(json!({"name": "s", "withSequence": {"start": "1", "end": "-1"}}), &["s(0:1)", "s(1:0)", "s(2:-1)"]);
-        check(json!({"name": "s", "withSequence": {"count": 2, "start": 14, "format": "%02X"}}), &["s(0:0E)", "s(1:0F)"]);
+        check(
+            json!({"name": "s", "withSequence": {"start": "1", "end": "-1"}}),
+            &["s(0:1)", "s(1:0)", "s(2:-1)"],
+        );
+        check(
+            json!({"name": "s", "withSequence": {"count": 2, "start": 14, "format": "%02X"}}),
+            &["s(0:0E)", "s(1:0F)"],
+        );
         check(json!({"name": "s", "withParam": "[]"}), &[]);
     }
 
     #[test]
     fn what_cannot_be_read_is_told() {
         let step = |value: Value| serde_json::from_value::<Step>(value).unwrap();
-        let error = expand(&step(json!({"withSequence": {"count": "many"}})), &BTreeMap::new()).err().unwrap();
+        let error =
+            expand(&step(json!({"withSequence": {"count": "many"}})), &BTreeMap::new()).err().unwrap();
         assert_eq!(error, "strconv.Atoi: parsing \"many\": invalid syntax");
         assert!(expand(&step(json!({"withSequence": {"count": 10_000_000}})), &BTreeMap::new()).is_err());
-        assert!(expand(&step(json!({"withParam": "plain", "when": "1 == 2"})), &BTreeMap::new()).unwrap().is_empty());
+        assert!(
+            expand(&step(json!({"withParam": "plain", "when": "1 == 2"})), &BTreeMap::new())
+                .unwrap()
+                .is_empty()
+        );
     }
 }

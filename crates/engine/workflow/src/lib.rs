@@ -32,4 +32,6 @@ pub use action::{Action, ResourceRequest, ResourceVerb};
 pub use engine::Engine;
 pub use manifest::{ANNOTATION_COLLECTED, pod_name};
 pub use run::node_id;
-pub use seen::{Collected, ContainerSeen, ContainerState, Observations, PodPhase, PodSeen, ResourceSeen, Templates};
+pub use seen::{
+    Collected, ContainerSeen, ContainerState, Observations, PodPhase, PodSeen, ResourceSeen, Templates,
+};

@@ -57,12 +57,25 @@ const POD_FIELDS: [(&str, &str); 14] = [
 
 impl Run<'_> {
     /// The pod of a node: name and object.
-    pub(crate) fn pod_manifest(&mut self, name: &str, template: &Template, holder: &Holder, opts: &Opts) -> Result<(String, Value), String> {
+    pub(crate) fn pod_manifest(
+        &mut self,
+        name: &str,
+        template: &Template,
+        holder: &Holder,
+        opts: &Opts,
+    ) -> Result<(String, Value), String> {
         let pod = pod_name(&self.meta.name, name, template_name(holder, template));
         let result = self.result_is_read(name, &opts.boundary);
-        let wanted = Wanted { parameters: template.outputs.parameters.clone(), result, daemon: template.daemon == Some(true) };
+        let wanted = Wanted {
+            parameters: template.outputs.parameters.clone(),
+            result,
+            daemon: template.daemon == Some(true),
+        };
         if let Some(artifact) = template.outputs.artifacts.iter().find(|artifact| !artifact.optional) {
-            return Err(format!("output artifact {} cannot be kept: there is no artifact store on one machine", artifact.name));
+            return Err(format!(
+                "output artifact {} cannot be kept: there is no artifact store on one machine",
+                artifact.name
+            ));
         }
         let mut annotations = self.pod_metadata(template, true);
         let mut labels = self.pod_metadata(template, false);
@@ -73,8 +86,11 @@ impl Run<'_> {
         annotations.insert(ANNOTATION_NODE_NAME.to_owned(), name.into());
         annotations.insert("kubectl.kubernetes.io/default-container".to_owned(), "main".into());
         annotations.insert(ANNOTATION_OUTPUTS.to_owned(), json!(wanted).to_string().into());
-        let files: Vec<&str> =
-            wanted.parameters.iter().filter_map(|parameter| parameter.value_from.as_ref()?.path.as_deref()).collect();
+        let files: Vec<&str> = wanted
+            .parameters
+            .iter()
+            .filter_map(|parameter| parameter.value_from.as_ref()?.path.as_deref())
+            .collect();
         if !files.is_empty() {
             annotations.insert(ANNOTATION_FILES.to_owned(), json!(files).to_string().into());
         }
@@ -123,20 +139,29 @@ impl Run<'_> {
     }
 
     fn pod_metadata(&self, template: &Template, annotations: bool) -> Map<String, Value> {
-        let of = |part: &galley_argo_workflows::MetadataPart| if annotations { part.annotations.clone() } else { part.labels.clone() };
+        let of = |part: &galley_argo_workflows::MetadataPart| {
+            if annotations { part.annotations.clone() } else { part.labels.clone() }
+        };
         let mut all = of(&self.spec.pod_metadata);
         all.extend(of(&template.metadata));
         let value = substitute(&json!(all), &self.globals, Mode::Lenient).unwrap_or_else(|_| json!(all));
         value.as_object().cloned().unwrap_or_default()
     }
 
-    fn pod_spec(&self, template: &Template, annotations: &mut Map<String, Value>, name: &str, opts: &Opts) -> Result<Value, String> {
+    fn pod_spec(
+        &self,
+        template: &Template,
+        annotations: &mut Map<String, Value>,
+        name: &str,
+        opts: &Opts,
+    ) -> Result<Value, String> {
         let mut staged: Vec<Value> = Vec::new();
         let mut main = self.main_container(template, annotations, &mut staged);
         self.stage_artifacts(template, &mut main, annotations, &mut staged)?;
         main.insert("name".to_owned(), "main".into());
         let mounts = main.get("volumeMounts").and_then(Value::as_array).cloned().unwrap_or_default();
-        let inits: Vec<Map<String, Value>> = template.init_containers.iter().map(|item| mirrored(item, &mounts)).collect();
+        let inits: Vec<Map<String, Value>> =
+            template.init_containers.iter().map(|item| mirrored(item, &mounts)).collect();
         let mut containers = vec![main];
         containers.extend(template.sidecars.iter().map(|item| mirrored(item, &mounts)));
         let mut volumes = self.used_volumes(template, containers.iter().chain(&inits))?;
@@ -158,7 +183,8 @@ impl Run<'_> {
                 spec.insert(field.to_owned(), value);
             }
         }
-        let account = template.service_account_name.clone().or_else(|| self.spec.service_account_name.clone());
+        let account =
+            template.service_account_name.clone().or_else(|| self.spec.service_account_name.clone());
         if let Some(account) = account {
             spec.insert("serviceAccountName".to_owned(), account.into());
         }
@@ -172,7 +198,12 @@ impl Run<'_> {
         substitute(value, &self.globals, Mode::Lenient).ok()
     }
 
-    fn main_container(&self, template: &Template, annotations: &mut Map<String, Value>, staged: &mut Vec<Value>) -> Map<String, Value> {
+    fn main_container(
+        &self,
+        template: &Template,
+        annotations: &mut Map<String, Value>,
+        staged: &mut Vec<Value>,
+    ) -> Map<String, Value> {
         let Some(script) = &template.script else { return template.container.clone().unwrap_or_default() };
         let mut main = script.container.clone();
         if !script.source.is_empty() {
@@ -185,13 +216,22 @@ impl Run<'_> {
     }
 
     /// Raw artifacts become files beside the script; others need a store.
-    fn stage_artifacts(&self, template: &Template, main: &mut Map<String, Value>, annotations: &mut Map<String, Value>, staged: &mut Vec<Value>) -> Result<(), String> {
+    fn stage_artifacts(
+        &self,
+        template: &Template,
+        main: &mut Map<String, Value>,
+        annotations: &mut Map<String, Value>,
+        staged: &mut Vec<Value>,
+    ) -> Result<(), String> {
         for artifact in &template.inputs.artifacts {
             let Some(data) = artifact.raw() else {
                 if artifact.optional {
                     continue;
                 }
-                return Err(format!("input artifact {} cannot be fetched: there is no artifact store on one machine", artifact.name));
+                return Err(format!(
+                    "input artifact {} cannot be fetched: there is no artifact store on one machine",
+                    artifact.name
+                ));
             };
             let annotation = format!("workflows.galley.dev/artifact-{}", artifact.name);
             annotations.insert(annotation.clone(), data.into());
@@ -208,7 +248,11 @@ impl Run<'_> {
     }
 
     /// The volumes that the containers mount.
-    fn used_volumes<'c>(&self, template: &Template, containers: impl Iterator<Item = &'c Map<String, Value>>) -> Result<Vec<Value>, String> {
+    fn used_volumes<'c>(
+        &self,
+        template: &Template,
+        containers: impl Iterator<Item = &'c Map<String, Value>>,
+    ) -> Result<Vec<Value>, String> {
         let mut known: Vec<Value> = template.volumes.clone();
         known.extend(self.spec.volumes.iter().filter_map(|volume| self.global_value(volume)));
         known.extend(self.status.persistent_volume_claims.iter().cloned());
@@ -232,7 +276,8 @@ impl Run<'_> {
         let wrong = || "Error applying PodSpecPatch".to_owned();
         let mut spec = spec;
         let own = template.pod_spec_patch.clone();
-        let all = self.spec.pod_spec_patch.as_ref().and_then(|text| self.global_value(&Value::from(text.as_str())));
+        let all =
+            self.spec.pod_spec_patch.as_ref().and_then(|text| self.global_value(&Value::from(text.as_str())));
         for patch in all.and_then(|value| value.as_str().map(str::to_owned)).into_iter().chain(own) {
             let documents = galley_yaml::parse_documents("podSpecPatch", &patch).map_err(|_| wrong())?;
             let Some(patch) = documents.into_iter().next().map(|document| document.value) else { continue };

@@ -57,7 +57,9 @@ impl Run<'_> {
                     if before == NodePhase::Pending {
                         node.message.clear();
                     }
-                    if pod.wanted.daemon && !pod.containers.iter().all(|container| container.init || container.ready) {
+                    if pod.wanted.daemon
+                        && !pod.containers.iter().all(|container| container.init || container.ready)
+                    {
                         return;
                     }
                     node.phase = NodePhase::Running;
@@ -120,7 +122,14 @@ impl Run<'_> {
     }
 
     /// Carries out a container or script: makes its pod, or waits for it.
-    pub(crate) fn execute_pod(&mut self, name: &str, template: &Template, holder: &Holder, scope: &str, opts: &Opts) -> Result<(), Halt> {
+    pub(crate) fn execute_pod(
+        &mut self,
+        name: &str,
+        template: &Template,
+        holder: &Holder,
+        scope: &str,
+        opts: &Opts,
+    ) -> Result<(), Halt> {
         if !self.begin_leaf(name, template, holder, scope, opts) {
             return Ok(());
         }
@@ -143,7 +152,14 @@ impl Run<'_> {
     }
 
     /// Makes the node of a leaf unless it exists. False when nothing may begin any more.
-    pub(crate) fn begin_leaf(&mut self, name: &str, template: &Template, holder: &Holder, scope: &str, opts: &Opts) -> bool {
+    pub(crate) fn begin_leaf(
+        &mut self,
+        name: &str,
+        template: &Template,
+        holder: &Holder,
+        scope: &str,
+        opts: &Opts,
+    ) -> bool {
         let fresh = self.node(name).is_none();
         if fresh {
             self.init_executable(name, NodeType::Pod, scope, template, holder, opts, NodePhase::Pending);
@@ -152,7 +168,11 @@ impl Run<'_> {
         if waits && self.phase(name) == Some(NodePhase::Pending) {
             if !self.may_begin(opts.on_exit) {
                 let shutdown = self.shutdown().unwrap_or_default().to_owned();
-                self.mark(name, NodePhase::Failed, Some(&format!("workflow shutdown with strategy:  {shutdown}")));
+                self.mark(
+                    name,
+                    NodePhase::Failed,
+                    Some(&format!("workflow shutdown with strategy:  {shutdown}")),
+                );
                 return false;
             }
             if self.is_past_deadline() && !opts.on_exit {
@@ -202,7 +222,9 @@ fn pending_reason(pod: &PodSeen) -> String {
     pod.containers
         .iter()
         .find_map(|container| match &container.state {
-            ContainerState::Waiting { reason, message } if !message.is_empty() => Some(format!("{reason}: {message}")),
+            ContainerState::Waiting { reason, message } if !message.is_empty() => {
+                Some(format!("{reason}: {message}"))
+            }
             ContainerState::Waiting { reason, .. } if !reason.is_empty() => Some(reason.clone()),
             _ => None,
         })
@@ -219,7 +241,10 @@ fn why_failed(pod: &PodSeen) -> (NodePhase, String) {
     for container in &containers {
         match &container.state {
             ContainerState::Waiting { reason, message } if !reason.is_empty() => {
-                let what = format!("Pod failed before {} container starts due to {reason}: {message}", container.name);
+                let what = format!(
+                    "Pod failed before {} container starts due to {reason}: {message}",
+                    container.name
+                );
                 return (NodePhase::Error, what);
             }
             ContainerState::Terminated { exit_code, reason, message, .. } if *exit_code != 0 => {

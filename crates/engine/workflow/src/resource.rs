@@ -12,7 +12,14 @@ use crate::run::{Halt, Holder, Opts, Run};
 use crate::select::{Requirement, jq, requirements};
 
 impl Run<'_> {
-    pub(crate) fn execute_resource(&mut self, name: &str, template: &Template, holder: &Holder, scope: &str, opts: &Opts) -> Result<(), Halt> {
+    pub(crate) fn execute_resource(
+        &mut self,
+        name: &str,
+        template: &Template,
+        holder: &Holder,
+        scope: &str,
+        opts: &Opts,
+    ) -> Result<(), Halt> {
         let Some(resource) = &template.resource else { return Ok(()) };
         if !self.begin_leaf(name, template, holder, scope, opts) {
             return Ok(());
@@ -21,11 +28,21 @@ impl Run<'_> {
         let seen = self.seen.resources.iter().find(|seen| seen.node_id == id).cloned();
         match seen.map(|seen| seen.result) {
             None => {
-                let verb = if self.phase(name) == Some(NodePhase::Running) { Some(ResourceVerb::Watch) } else { None };
+                let verb = if self.phase(name) == Some(NodePhase::Running) {
+                    Some(ResourceVerb::Watch)
+                } else {
+                    None
+                };
                 self.ask(name, resource, verb)
             }
             Some(Err(why)) => {
-                self.end_resource(name, template, NodePhase::Failed, &format!("main: Error (exit code 64): {why}"), None);
+                self.end_resource(
+                    name,
+                    template,
+                    NodePhase::Failed,
+                    &format!("main: Error (exit code 64): {why}"),
+                    None,
+                );
                 Ok(())
             }
             Some(Ok(object)) => self.judge(name, template, resource, &object),
@@ -56,7 +73,9 @@ impl Run<'_> {
             (None, "replace") => ResourceVerb::Replace,
             (None, "patch") => ResourceVerb::Patch,
             (None, "delete") => ResourceVerb::Delete,
-            (None, other) => return Err(Halt::Wrong(format!("`{other}` is not an action of resource templates"))),
+            (None, other) => {
+                return Err(Halt::Wrong(format!("`{other}` is not an action of resource templates")));
+            }
         };
         self.actions.push(Action::Resource(ResourceRequest {
             made_by: format!("{}/{id}", self.meta.uid.as_deref().unwrap_or_default()),
@@ -70,25 +89,46 @@ impl Run<'_> {
 
     fn manifest_of(&self, resource: &Resource) -> Result<Value, Halt> {
         let Some(text) = &resource.manifest else {
-            return Err(Halt::Wrong("manifestFrom needs an artifact store, which one machine does not have".to_owned()));
+            return Err(Halt::Wrong(
+                "manifestFrom needs an artifact store, which one machine does not have".to_owned(),
+            ));
         };
-        let documents = galley_yaml::parse_documents("manifest", text).map_err(|problem| Halt::Wrong(problem.to_string()))?;
+        let documents = galley_yaml::parse_documents("manifest", text)
+            .map_err(|problem| Halt::Wrong(problem.to_string()))?;
         let object = documents.into_iter().next().map(|document| document.value).unwrap_or_default();
         let named = object["metadata"]["name"].is_string() || object["metadata"]["generateName"].is_string();
         if !object["kind"].is_string() || !object["apiVersion"].is_string() || !named {
-            return Err(Halt::Wrong("the manifest of a resource template needs apiVersion, kind and metadata.name".to_owned()));
+            return Err(Halt::Wrong(
+                "the manifest of a resource template needs apiVersion, kind and metadata.name".to_owned(),
+            ));
         }
         Ok(object)
     }
 
-    fn judge(&mut self, name: &str, template: &Template, resource: &Resource, object: &Value) -> Result<(), Halt> {
+    fn judge(
+        &mut self,
+        name: &str,
+        template: &Template,
+        resource: &Resource,
+        object: &Value,
+    ) -> Result<(), Halt> {
         if resource.action != "delete" {
             if object.is_null() && self.phase(name) == Some(NodePhase::Running) {
-                self.end_resource(name, template, NodePhase::Failed, "main: Error (exit code 64): the object was deleted", None);
+                self.end_resource(
+                    name,
+                    template,
+                    NodePhase::Failed,
+                    "main: Error (exit code 64): the object was deleted",
+                    None,
+                );
                 return Ok(());
             }
-            let read = |text: &Option<String>| requirements(text.as_deref().unwrap_or_default()).map_err(Halt::Wrong);
-            if let Some(broken) = read(&resource.failure_condition)?.iter().find(|requirement| requirement.matches(object)) {
+            let read = |text: &Option<String>| {
+                requirements(text.as_deref().unwrap_or_default()).map_err(Halt::Wrong)
+            };
+            if let Some(broken) =
+                read(&resource.failure_condition)?.iter().find(|requirement| requirement.matches(object))
+            {
                 let why = format!("main: Error (exit code 64): failure condition '{broken}' evaluated true");
                 self.end_resource(name, template, NodePhase::Failed, &why, None);
                 return Ok(());
@@ -103,11 +143,21 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn end_resource(&mut self, name: &str, template: &Template, phase: NodePhase, message: &str, object: Option<&Value>) {
+    fn end_resource(
+        &mut self,
+        name: &str,
+        template: &Template,
+        phase: NodePhase,
+        message: &str,
+        object: Option<&Value>,
+    ) {
         let (mut phase, mut message) = (phase, message.to_owned());
         let code = if phase == NodePhase::Succeeded { "0" } else { "64" };
-        let mut outputs =
-            Outputs { parameters: template.outputs.parameters.clone(), exit_code: Some(code.to_owned()), ..Outputs::default() };
+        let mut outputs = Outputs {
+            parameters: template.outputs.parameters.clone(),
+            exit_code: Some(code.to_owned()),
+            ..Outputs::default()
+        };
         if let Some(object) = object {
             for parameter in &mut outputs.parameters {
                 let Some(from) = &parameter.value_from else { continue };

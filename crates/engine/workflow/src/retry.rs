@@ -14,11 +14,20 @@ use crate::template::{duration_of, template_name};
 
 impl Run<'_> {
     /// Carries out a template with retries: the node becomes their parent.
-    pub(crate) fn execute_retried(&mut self, name: &str, template: &Template, holder: &Holder, scope: &str, inner: &str, opts: &Opts) -> Result<bool, Halt> {
+    pub(crate) fn execute_retried(
+        &mut self,
+        name: &str,
+        template: &Template,
+        holder: &Holder,
+        scope: &str,
+        inner: &str,
+        opts: &Opts,
+    ) -> Result<bool, Halt> {
         if self.node(name).is_none() {
             self.init_executable(name, NodeType::Retry, scope, template, holder, opts, NodePhase::Running);
         }
-        let Some(strategy) = template.retry_strategy.clone().or_else(|| self.spec.retry_strategy.clone()) else {
+        let Some(strategy) = template.retry_strategy.clone().or_else(|| self.spec.retry_strategy.clone())
+        else {
             return Ok(true);
         };
         let mut opts = opts.clone();
@@ -48,7 +57,16 @@ impl Run<'_> {
             };
             let number = if begins { attempts.len() } else { attempts.len() - 1 };
             let before = attempts.last().cloned();
-            let result = self.execute_attempt(&attempt, number, before.as_ref(), template, holder, scope, inner, &opts);
+            let result = self.execute_attempt(
+                &attempt,
+                number,
+                before.as_ref(),
+                template,
+                holder,
+                scope,
+                inner,
+                &opts,
+            );
             match result {
                 Ok(_) => {}
                 Err(Halt::Wrong(why)) if !retries_errors(&strategy) => {
@@ -75,16 +93,38 @@ impl Run<'_> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "the facts of an attempt")]
-    fn execute_attempt(&mut self, attempt: &str, number: usize, before: Option<&NodeStatus>, template: &Template, holder: &Holder, scope: &str, inner: &str, opts: &Opts) -> Result<bool, Halt> {
+    fn execute_attempt(
+        &mut self,
+        attempt: &str,
+        number: usize,
+        before: Option<&NodeStatus>,
+        template: &Template,
+        holder: &Holder,
+        scope: &str,
+        inner: &str,
+        opts: &Opts,
+    ) -> Result<bool, Halt> {
         let mut locals = BTreeMap::from([("retries".to_owned(), number.to_string())]);
         if template.is_pod() {
-            locals.insert("pod.name".to_owned(), pod_name(&self.meta.name, attempt, template_name(holder, template)));
+            locals.insert(
+                "pod.name".to_owned(),
+                pod_name(&self.meta.name, attempt, template_name(holder, template)),
+            );
         }
         let code = before.and_then(|node| node.outputs.as_ref()?.exit_code.clone());
         locals.insert("lastRetry.exitCode".to_owned(), code.unwrap_or_else(|| "0".to_owned()));
-        locals.insert("lastRetry.status".to_owned(), before.map(|node| node.phase.as_str().to_owned()).unwrap_or_default());
-        locals.insert("lastRetry.duration".to_owned(), before.map_or("0".to_owned(), |node| seconds(node, self.now)));
-        locals.insert("lastRetry.message".to_owned(), before.map(|node| node.message.clone()).unwrap_or_default());
+        locals.insert(
+            "lastRetry.status".to_owned(),
+            before.map(|node| node.phase.as_str().to_owned()).unwrap_or_default(),
+        );
+        locals.insert(
+            "lastRetry.duration".to_owned(),
+            before.map_or("0".to_owned(), |node| seconds(node, self.now)),
+        );
+        locals.insert(
+            "lastRetry.message".to_owned(),
+            before.map(|node| node.message.clone()).unwrap_or_default(),
+        );
         let template = match self.replace_names(template, &locals) {
             Ok(template) => template,
             Err(why) => return Err(self.fail_or_init(attempt, scope, holder, opts, &why)),
@@ -105,7 +145,9 @@ impl Run<'_> {
 
     /// The last attempt of a retry node, whose outputs stand for it.
     pub(crate) fn last_attempt(&self, node: &NodeStatus) -> Option<NodeStatus> {
-        (node.kind == NodeType::Retry).then(|| self.attempts(&node.name)).and_then(|mut attempts| attempts.pop())
+        (node.kind == NodeType::Retry)
+            .then(|| self.attempts(&node.name))
+            .and_then(|mut attempts| attempts.pop())
     }
 
     fn copy_outputs(&mut self, name: &str) {
@@ -121,7 +163,12 @@ impl Run<'_> {
     }
 
     /// Looks at the last attempt. False when the retry must wait.
-    fn judge_attempts(&mut self, name: &str, strategy: &RetryStrategy, opts: &mut Opts) -> Result<bool, Halt> {
+    fn judge_attempts(
+        &mut self,
+        name: &str,
+        strategy: &RetryStrategy,
+        opts: &mut Opts,
+    ) -> Result<bool, Halt> {
         let attempts = self.attempts(name);
         let Some(last) = attempts.last().filter(|last| last.phase.is_fulfilled()) else { return Ok(true) };
         if !last.phase.is_bad() {
@@ -178,19 +225,33 @@ impl Run<'_> {
             Some(Value::Number(number)) => Ok(number.as_i64()),
             Some(other) => {
                 let text = other.as_str().unwrap_or_default();
-                let limit = text.parse().map_err(|_| format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"));
+                let limit =
+                    text.parse().map_err(|_| format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"));
                 limit.map(Some).map_err(|what| self.wrong(name, what))
             }
         }
     }
 
     /// Keeps the wait between attempts. False when it is not over, or when no time is left.
-    fn wait(&mut self, name: &str, backoff: &Backoff, attempts: &[NodeStatus], limit: Option<i64>, opts: &mut Opts) -> Result<bool, Halt> {
+    fn wait(
+        &mut self,
+        name: &str,
+        backoff: &Backoff,
+        attempts: &[NodeStatus],
+        limit: Option<i64>,
+        opts: &mut Opts,
+    ) -> Result<bool, Halt> {
         let Some(last) = attempts.last() else { return Ok(true) };
-        let read = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(duration_of).transpose();
+        let read = |text: &Option<String>| {
+            text.as_deref().filter(|text| !text.is_empty()).map(duration_of).transpose()
+        };
         let times = (read(&backoff.duration), read(&backoff.max_duration), read(&backoff.cap));
         let (Ok(base), Ok(all), Ok(cap)) = &times else {
-            let what = [times.0.err(), times.1.err(), times.2.err()].into_iter().flatten().next().unwrap_or_default();
+            let what = [times.0.err(), times.1.err(), times.2.err()]
+                .into_iter()
+                .flatten()
+                .next()
+                .unwrap_or_default();
             return Err(self.wrong(name, what));
         };
         let began = attempts.first().and_then(|first| first.started_at).unwrap_or(self.now);
@@ -263,7 +324,11 @@ fn seconds(node: &NodeStatus, now: Timestamp) -> String {
 }
 
 fn attempt_names(attempts: &[NodeStatus], last: &NodeStatus, now: Timestamp) -> BTreeMap<String, String> {
-    let code = last.outputs.as_ref().and_then(|outputs| outputs.exit_code.clone()).unwrap_or_else(|| "-1".to_owned());
+    let code = last
+        .outputs
+        .as_ref()
+        .and_then(|outputs| outputs.exit_code.clone())
+        .unwrap_or_else(|| "-1".to_owned());
     BTreeMap::from([
         ("retries".to_owned(), (attempts.len() - 1).to_string()),
         ("lastRetry.exitCode".to_owned(), code),
@@ -276,9 +341,17 @@ fn attempt_names(attempts: &[NodeStatus], last: &NodeStatus, now: Timestamp) -> 
 /// A wait in words: `1 minutes 30 seconds`, the two largest units.
 fn words(wait: Duration) -> String {
     let seconds = wait.as_secs();
-    let units = [(seconds / 86400, "days"), (seconds / 3600 % 24, "hours"), (seconds / 60 % 60, "minutes"), (seconds % 60, "seconds")];
-    let shown: Vec<String> =
-        units.iter().skip_while(|(count, _)| *count == 0).map(|(count, unit)| format!("{count} {unit}")).collect();
+    let units = [
+        (seconds / 86400, "days"),
+        (seconds / 3600 % 24, "hours"),
+        (seconds / 60 % 60, "minutes"),
+        (seconds % 60, "seconds"),
+    ];
+    let shown: Vec<String> = units
+        .iter()
+        .skip_while(|(count, _)| *count == 0)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
     if shown.is_empty() { "0 seconds".to_owned() } else { shown.join(" ") }
 }
 

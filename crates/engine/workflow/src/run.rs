@@ -65,7 +65,11 @@ pub(crate) struct Run<'a> {
 
 /// The id of a node.
 pub fn node_id(workflow: &str, node: &str) -> String {
-    if node == workflow { workflow.to_owned() } else { format!("{workflow}-{}", galley_units::fnv1a_32(node)) }
+    if node == workflow {
+        workflow.to_owned()
+    } else {
+        format!("{workflow}-{}", galley_units::fnv1a_32(node))
+    }
 }
 
 impl Run<'_> {
@@ -112,7 +116,9 @@ impl Run<'_> {
         message: &str,
     ) {
         let display_name = match self.by_id(&opts.boundary) {
-            Some(boundary) => display_name(name.strip_prefix(boundary.name.as_str()).unwrap_or(name)).to_owned(),
+            Some(boundary) => {
+                display_name(name.strip_prefix(boundary.name.as_str()).unwrap_or(name)).to_owned()
+            }
             None => name.to_owned(),
         };
         let node = NodeStatus {
@@ -135,7 +141,17 @@ impl Run<'_> {
     }
 
     /// Makes a node of a template, with the template's inputs.
-    pub(crate) fn init_executable(&mut self, name: &str, kind: NodeType, scope: &str, template: &Template, holder: &Holder, opts: &Opts, phase: NodePhase) {
+    #[allow(clippy::too_many_arguments, reason = "the facts of a node")]
+    pub(crate) fn init_executable(
+        &mut self,
+        name: &str,
+        kind: NodeType,
+        scope: &str,
+        template: &Template,
+        holder: &Holder,
+        opts: &Opts,
+        phase: NodePhase,
+    ) {
         self.init(name, kind, scope, holder, opts, phase, "");
         if let Some(node) = self.node_mut(name)
             && !template.inputs.is_empty()
@@ -145,7 +161,15 @@ impl Run<'_> {
     }
 
     /// Makes a node that did not run.
-    pub(crate) fn init_skipped(&mut self, name: &str, scope: &str, holder: &Holder, boundary: &str, phase: NodePhase, message: &str) {
+    pub(crate) fn init_skipped(
+        &mut self,
+        name: &str,
+        scope: &str,
+        holder: &Holder,
+        boundary: &str,
+        phase: NodePhase,
+        message: &str,
+    ) {
         let opts = Opts { boundary: boundary.to_owned(), flag: Some(NodeFlag::default()), ..Opts::default() };
         self.init(name, NodeType::Skipped, scope, holder, &opts, phase, message);
     }
@@ -168,7 +192,14 @@ impl Run<'_> {
     }
 
     /// Marks a node as an error, making it if need be.
-    pub(crate) fn fail_or_init(&mut self, name: &str, scope: &str, holder: &Holder, opts: &Opts, message: &str) -> Halt {
+    pub(crate) fn fail_or_init(
+        &mut self,
+        name: &str,
+        scope: &str,
+        holder: &Holder,
+        opts: &Opts,
+        message: &str,
+    ) -> Halt {
         if self.node(name).is_some() {
             self.mark_error(name, message);
         } else {
@@ -203,12 +234,16 @@ impl Run<'_> {
         let Some(node) = self.by_id(id) else { return Vec::new() };
         let through = |ids: &[String]| ids.iter().flat_map(|id| self.outbound(id)).collect::<Vec<_>>();
         match node.kind {
-            NodeType::Skipped | NodeType::Suspend | NodeType::Http | NodeType::Plugin => vec![node.id.clone()],
+            NodeType::Skipped | NodeType::Suspend | NodeType::Http | NodeType::Plugin => {
+                vec![node.id.clone()]
+            }
             NodeType::Pod | NodeType::Container => vec![node.id.clone()],
             NodeType::TaskGroup if node.children.is_empty() => vec![node.id.clone()],
             NodeType::TaskGroup => through(&node.children),
             NodeType::Retry => node.children.last().cloned().into_iter().collect(),
-            NodeType::Steps | NodeType::Dag if node.memoization_status.as_ref().is_some_and(|status| status.hit) => {
+            NodeType::Steps | NodeType::Dag
+                if node.memoization_status.as_ref().is_some_and(|status| status.hit) =>
+            {
                 vec![node.id.clone()]
             }
             _ => through(&node.outbound_nodes),

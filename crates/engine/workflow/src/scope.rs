@@ -54,7 +54,11 @@ impl Scope {
     }
 
     /// The artifact that an artifact refers to.
-    pub(crate) fn artifact(&self, wanted: &Artifact, globals: &BTreeMap<String, String>) -> Result<Artifact, String> {
+    pub(crate) fn artifact(
+        &self,
+        wanted: &Artifact,
+        globals: &BTreeMap<String, String>,
+    ) -> Result<Artifact, String> {
         let mut found = if let Some(expression) = &wanted.from_expression {
             let mut names = globals.clone();
             names.extend(self.names.clone());
@@ -63,14 +67,16 @@ impl Scope {
                 put(&mut env, path, serde_json::to_value(artifact).unwrap_or_default());
             }
             let value = eval(expression, &env).map_err(|error| error.to_string())?;
-            serde_json::from_value::<Artifact>(value).map_err(|_| format!("`{expression}` gives no artifact"))?
+            serde_json::from_value::<Artifact>(value)
+                .map_err(|_| format!("`{expression}` gives no artifact"))?
         } else {
             let from = wanted.from.as_deref().unwrap_or_default();
             let name = from.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
             self.artifacts.get(name).cloned().ok_or_else(|| format!("Unable to resolve: \"{from}\""))?
         };
         if let Some(sub_path) = &wanted.sub_path {
-            let sub_path = substitute_text(sub_path, &self.names, Mode::Lenient).map_err(|error| error.to_string())?;
+            let sub_path =
+                substitute_text(sub_path, &self.names, Mode::Lenient).map_err(|error| error.to_string())?;
             for location in found.rest.values_mut().filter_map(Value::as_object_mut) {
                 if let Some(Value::String(key)) = location.get_mut("key") {
                     *key = format!("{}/{sub_path}", key.trim_end_matches('/'));
@@ -138,7 +144,12 @@ impl Run<'_> {
     }
 
     /// Adds the outputs of all items as JSON lists.
-    pub(crate) fn add_expanded(&self, scope: &mut Scope, prefix: &str, nodes: &[NodeStatus]) -> Result<(), String> {
+    pub(crate) fn add_expanded(
+        &self,
+        scope: &mut Scope,
+        prefix: &str,
+        nodes: &[NodeStatus],
+    ) -> Result<(), String> {
         if nodes.is_empty() {
             return Ok(());
         }
@@ -150,7 +161,8 @@ impl Run<'_> {
             if !outputs.parameters.is_empty() {
                 let mut map = serde_json::Map::new();
                 for parameter in &outputs.parameters {
-                    let value = parameter.value.as_ref().map(|value| value.as_str().to_owned()).unwrap_or_default();
+                    let value =
+                        parameter.value.as_ref().map(|value| value.as_str().to_owned()).unwrap_or_default();
                     lists.entry(parameter.name.clone()).or_default().push(value.clone());
                     map.insert(parameter.name.clone(), value.into());
                 }
@@ -166,7 +178,11 @@ impl Run<'_> {
             // Values that are all maps or lists are put together as such, everything else as texts.
             let parsed: Option<Vec<Value>> = values
                 .iter()
-                .map(|text| serde_json::from_str::<Value>(text).ok().filter(|value| value.is_array() || value.is_object()))
+                .map(|text| {
+                    serde_json::from_str::<Value>(text)
+                        .ok()
+                        .filter(|value| value.is_array() || value.is_object())
+                })
                 .collect();
             let list = parsed.unwrap_or_else(|| values.into_iter().map(Value::from).collect());
             scope.add(format!("{prefix}.outputs.parameters.{name}"), go_json(&Value::Array(list)));
@@ -182,13 +198,18 @@ impl Run<'_> {
         let mut outputs = Outputs::default();
         for parameter in &template.outputs.parameters {
             let from = parameter.value_from.as_ref();
-            let from = from.ok_or_else(|| Halt::Wrong("output parameters must have a valueFrom specified".to_owned()))?;
+            let from = from
+                .ok_or_else(|| Halt::Wrong("output parameters must have a valueFrom specified".to_owned()))?;
             let value = match (self.value_of(from, scope), &from.default) {
                 (Ok(value), _) => value,
                 (Err(_), Some(default)) => default.as_str().to_owned(),
                 (Err(why), None) => return Err(Halt::Wrong(why)),
             };
-            outputs.parameters.push(Parameter { value: Some(value.into()), value_from: None, ..parameter.clone() });
+            outputs.parameters.push(Parameter {
+                value: Some(value.into()),
+                value_from: None,
+                ..parameter.clone()
+            });
         }
         for artifact in &template.outputs.artifacts {
             match scope.artifact(artifact, &self.globals) {
@@ -233,7 +254,11 @@ impl Run<'_> {
             let all = &mut self.status.outputs.get_or_insert_default().parameters;
             match all.iter_mut().find(|known| known.name == *global) {
                 Some(known) => known.value = Some(value.clone()),
-                None => all.push(Parameter { name: global.clone(), value: Some(value.clone()), ..Parameter::default() }),
+                None => all.push(Parameter {
+                    name: global.clone(),
+                    value: Some(value.clone()),
+                    ..Parameter::default()
+                }),
             }
         }
         for artifact in &outputs.artifacts {

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use galley_argo_workflows::{
-    ANNOTATION_NODE_ID, LABEL_COMPLETED, Parameter, TemplateSource, WorkflowSpec,
-};
+use galley_argo_workflows::{ANNOTATION_NODE_ID, LABEL_COMPLETED, Parameter, TemplateSource, WorkflowSpec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -182,7 +180,9 @@ impl PodSeen {
             deleting: meta["deletionTimestamp"].is_string(),
             containers: all,
             collected: annotation(ANNOTATION_COLLECTED).and_then(|text| serde_json::from_str(text).ok()),
-            wanted: annotation(ANNOTATION_OUTPUTS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+            wanted: annotation(ANNOTATION_OUTPUTS)
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default(),
         })
     }
 }

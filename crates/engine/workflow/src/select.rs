@@ -32,11 +32,13 @@ impl Requirement {
             ("!=" | "notin", text) => !text.is_some_and(|text| self.values.contains(&text)),
             (_, None) => false,
             ("=" | "==" | "in", Some(text)) => self.values.contains(&text),
-            (operator, Some(text)) => match (number(&text), self.values.first().and_then(|value| number(value))) {
-                (Some(a), Some(b)) if operator == "gt" => a > b,
-                (Some(a), Some(b)) => a < b,
-                _ => false,
-            },
+            (operator, Some(text)) => {
+                match (number(&text), self.values.first().and_then(|value| number(value))) {
+                    (Some(a), Some(b)) if operator == "gt" => a > b,
+                    (Some(a), Some(b)) => a < b,
+                    _ => false,
+                }
+            }
         }
     }
 }
@@ -64,7 +66,11 @@ pub(crate) fn requirements(text: &str) -> Result<Vec<Requirement>, String> {
 }
 
 fn requirement(text: &str) -> Result<Requirement, String> {
-    let make = |path: &str, operator, values: Vec<String>| Requirement { path: path.trim().to_owned(), operator, values };
+    let make = |path: &str, operator, values: Vec<String>| Requirement {
+        path: path.trim().to_owned(),
+        operator,
+        values,
+    };
     for (word, operator) in [(" notin ", "notin"), (" in ", "in")] {
         if let Some((path, list)) = split_outside(text, word) {
             let list = list.trim().strip_prefix('(').and_then(|list| list.strip_suffix(')'));
@@ -134,7 +140,8 @@ fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
 pub(crate) fn jq(object: &Value, filter: &str) -> Result<Value, String> {
     let mut value = object.clone();
     for stage in filter.split('|').map(str::trim) {
-        value = stage_of(&value, stage).ok_or_else(|| format!("jq filter `{filter}`: `{stage}` is not supported or does not fit"))?;
+        value = stage_of(&value, stage)
+            .ok_or_else(|| format!("jq filter `{filter}`: `{stage}` is not supported or does not fit"))?;
     }
     Ok(value)
 }
@@ -163,7 +170,11 @@ fn stage_of(value: &Value, stage: &str) -> Option<Value> {
     }
     if let Some(glue) = stage.strip_prefix("join(").and_then(|rest| rest.strip_suffix(')')) {
         let glue: String = serde_json::from_str(glue).ok()?;
-        let texts: Vec<String> = value.as_array()?.iter().map(|item| item.as_str().map_or_else(|| galley_expr::go_json(item), str::to_owned)).collect();
+        let texts: Vec<String> = value
+            .as_array()?
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| galley_expr::go_json(item), str::to_owned))
+            .collect();
         return Some(texts.join(&glue).into());
     }
     Some(match stage {

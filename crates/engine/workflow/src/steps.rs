@@ -21,7 +21,15 @@ impl Holder {
 }
 
 impl Run<'_> {
-    pub(crate) fn execute_steps(&mut self, name: &str, template: &Template, holder: &Holder, scope: &str, inner: &str, opts: &Opts) -> Result<(), Halt> {
+    pub(crate) fn execute_steps(
+        &mut self,
+        name: &str,
+        template: &Template,
+        holder: &Holder,
+        scope: &str,
+        inner: &str,
+        opts: &Opts,
+    ) -> Result<(), Halt> {
         if self.node(name).is_none() {
             self.init_executable(name, NodeType::Steps, scope, template, holder, opts, NodePhase::Running);
         }
@@ -70,7 +78,8 @@ impl Run<'_> {
 
     fn begin_group(&mut self, name: &str, group: &str, index: usize, boundary: &str, inner: &str) {
         if self.node(group).is_none() {
-            let opts = Opts { boundary: boundary.to_owned(), flag: Some(NodeFlag::default()), ..Opts::default() };
+            let opts =
+                Opts { boundary: boundary.to_owned(), flag: Some(NodeFlag::default()), ..Opts::default() };
             self.init(group, NodeType::StepGroup, inner, &Holder::default(), &opts, NodePhase::Running, "");
         }
         if index == 0 {
@@ -89,8 +98,12 @@ impl Run<'_> {
     }
 
     fn set_outbound(&mut self, name: &str, groups: usize) {
-        let last = (0..groups).rev().map(|index| format!("{name}[{index}]")).find(|group| self.node(group).is_some());
-        let children = last.and_then(|group| self.node(&group).map(|node| node.children.clone())).unwrap_or_default();
+        let last = (0..groups)
+            .rev()
+            .map(|index| format!("{name}[{index}]"))
+            .find(|group| self.node(group).is_some());
+        let children =
+            last.and_then(|group| self.node(&group).map(|node| node.children.clone())).unwrap_or_default();
         let ends = children.iter().flat_map(|child| self.outbound(child)).collect();
         if let Some(node) = self.node_mut(name) {
             node.outbound_nodes = ends;
@@ -112,7 +125,15 @@ impl Run<'_> {
     }
 
     /// Carries out a group. True when it has ended.
-    fn run_group(&mut self, group: &str, steps: &[Step], names: &mut Scope, boundary: &str, inner: &str, opts: &Opts) -> Result<bool, Halt> {
+    fn run_group(
+        &mut self,
+        group: &str,
+        steps: &[Step],
+        names: &mut Scope,
+        boundary: &str,
+        inner: &str,
+        opts: &Opts,
+    ) -> Result<bool, Halt> {
         if self.is_fulfilled(group) && self.all_fulfilled(&self.id(group)) {
             return Ok(true);
         }
@@ -137,7 +158,14 @@ impl Run<'_> {
             let child = format!("{group}.{}", step.name);
             if several.is_empty() && self.node(&child).is_none() {
                 let holder = Holder::of(step, "steps");
-                self.init_skipped(&child, inner, &holder, boundary, NodePhase::Skipped, "Skipped, empty params");
+                self.init_skipped(
+                    &child,
+                    inner,
+                    &holder,
+                    boundary,
+                    NodePhase::Skipped,
+                    "Skipped, empty params",
+                );
                 self.add_child(group, &child);
             }
             expanded.extend(several);
@@ -150,7 +178,14 @@ impl Run<'_> {
             match when(one.step.when.as_deref().unwrap_or_default()) {
                 Err(why) => {
                     if self.node(&child).is_none() {
-                        self.init_skipped(&child, inner, &holder, boundary, NodePhase::Error, &why.to_string());
+                        self.init_skipped(
+                            &child,
+                            inner,
+                            &holder,
+                            boundary,
+                            NodePhase::Error,
+                            &why.to_string(),
+                        );
                     }
                     self.add_child(group, &child);
                     self.mark_error(group, &why.to_string());
@@ -158,7 +193,10 @@ impl Run<'_> {
                 }
                 Ok(false) => {
                     if self.node(&child).is_none() {
-                        let why = format!("when '{}' evaluated false", one.step.when.as_deref().unwrap_or_default());
+                        let why = format!(
+                            "when '{}' evaluated false",
+                            one.step.when.as_deref().unwrap_or_default()
+                        );
                         self.init_skipped(&child, inner, &holder, boundary, NodePhase::Skipped, &why);
                         self.add_child(group, &child);
                     }
@@ -177,7 +215,10 @@ impl Run<'_> {
                 }
                 Err(Halt::Wrong(why)) => {
                     self.add_child(group, &child);
-                    self.mark_error(group, &format!("step group deemed errored due to child {child} error: {why}"));
+                    self.mark_error(
+                        group,
+                        &format!("step group deemed errored due to child {child} error: {why}"),
+                    );
                     return Ok(true);
                 }
             }
@@ -189,7 +230,15 @@ impl Run<'_> {
         Ok(self.judge_group(group, &begun, names, boundary, inner, !held_back)? && self.is_fulfilled(group))
     }
 
-    fn judge_group(&mut self, group: &str, begun: &BTreeMap<String, Step>, names: &mut Scope, boundary: &str, inner: &str, all_begun: bool) -> Result<bool, Halt> {
+    fn judge_group(
+        &mut self,
+        group: &str,
+        begun: &BTreeMap<String, Step>,
+        names: &mut Scope,
+        boundary: &str,
+        inner: &str,
+        all_begun: bool,
+    ) -> Result<bool, Halt> {
         let children = self.node(group).map(|node| node.children.clone()).unwrap_or_default();
         // A step that a limit holds back is still to come.
         let mut complete = all_begun;
@@ -204,10 +253,12 @@ impl Run<'_> {
             }
             if !child.is_fulfilled() {
                 complete = false;
-            } else if child.phase.is_completed()
-                && !self.run_exit_hook(step.exit_hook().as_ref(), &child.name, &prefix, names, boundary, inner)?
-            {
-                complete = false;
+                continue;
+            }
+            let exit = step.exit_hook();
+            if child.phase.is_completed() {
+                complete &=
+                    self.run_exit_hook(exit.as_ref(), &child.name, &prefix, names, boundary, inner)?;
             }
         }
         if !complete {
@@ -216,7 +267,8 @@ impl Run<'_> {
         for id in &children {
             let Some(child) = self.by_id(id) else { continue };
             let on = begun.get(&child.name).and_then(|step| step.continue_on).unwrap_or_default();
-            let passes = (child.phase == NodePhase::Failed && on.failed) || (child.phase == NodePhase::Error && on.error);
+            let passes = (child.phase == NodePhase::Failed && on.failed)
+                || (child.phase == NodePhase::Error && on.error);
             if child.phase.is_bad() && !passes {
                 self.mark(group, NodePhase::Failed, Some(&format!("child '{id}' failed")));
                 return Ok(true);
@@ -226,7 +278,12 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn resolve_step(&mut self, step: &Step, names: &Scope, all: &BTreeMap<String, String>) -> Result<Step, String> {
+    fn resolve_step(
+        &mut self,
+        step: &Step,
+        names: &Scope,
+        all: &BTreeMap<String, String>,
+    ) -> Result<Step, String> {
         let mut resolved = replace_step(step, all)?;
         let runs = match when(resolved.when.as_deref().unwrap_or_default()) {
             Ok(runs) => runs,
@@ -240,7 +297,11 @@ impl Run<'_> {
     }
 
     /// The artifacts a step hands over, with their locations.
-    pub(crate) fn resolve_artifacts(&self, step: &Step, names: &Scope) -> Result<Vec<galley_argo_workflows::Artifact>, String> {
+    pub(crate) fn resolve_artifacts(
+        &self,
+        step: &Step,
+        names: &Scope,
+    ) -> Result<Vec<galley_argo_workflows::Artifact>, String> {
         let mut found = Vec::new();
         for artifact in &step.arguments.artifacts {
             if artifact.from.is_none() && artifact.from_expression.is_none() {

@@ -55,7 +55,12 @@ impl Run<'_> {
     }
 
     /// A template with its inputs filled in and all names that are known by now replaced.
-    pub(crate) fn process(&self, template: &Template, given: &Arguments, locals: &BTreeMap<String, String>) -> Result<Template, String> {
+    pub(crate) fn process(
+        &self,
+        template: &Template,
+        given: &Arguments,
+        locals: &BTreeMap<String, String>,
+    ) -> Result<Template, String> {
         let mut template = template.clone();
         for parameter in &mut template.inputs.parameters {
             if parameter.value.is_none() {
@@ -78,7 +83,10 @@ impl Run<'_> {
                     (Ok(value), _) => value.into(),
                     (Err(_), Some(default)) => default,
                     (Err(why), None) => {
-                        return Err(format!("unable to retrieve inputs.parameters.{} from ConfigMap: {why}", parameter.name));
+                        return Err(format!(
+                            "unable to retrieve inputs.parameters.{} from ConfigMap: {why}",
+                            parameter.name
+                        ));
                     }
                 });
             }
@@ -94,7 +102,9 @@ impl Run<'_> {
                 filled.optional |= artifact.optional;
                 for field in ["mode", "recurseMode"] {
                     filled.rest.remove(field);
-                    filled.rest.extend(artifact.rest.get(field).map(|value| (field.to_owned(), value.clone())));
+                    filled
+                        .rest
+                        .extend(artifact.rest.get(field).map(|value| (field.to_owned(), value.clone())));
                 }
                 *artifact = filled;
             }
@@ -103,7 +113,11 @@ impl Run<'_> {
     }
 
     /// Replaces names in a template: first those of the workflow, then its inputs, which may have held such names.
-    pub(crate) fn replace_names(&self, template: &Template, locals: &BTreeMap<String, String>) -> Result<Template, String> {
+    pub(crate) fn replace_names(
+        &self,
+        template: &Template,
+        locals: &BTreeMap<String, String>,
+    ) -> Result<Template, String> {
         let mut names = self.globals.clone();
         names.extend(locals.iter().map(|(name, value)| (name.clone(), value.clone())));
         let value = serde_json::to_value(template).map_err(|error| error.to_string())?;
@@ -123,7 +137,9 @@ impl Run<'_> {
         let all = serde_json::to_value(&half.inputs.parameters).map_err(|error| error.to_string())?;
         names.insert("inputs.parameters".to_owned(), galley_expr::go_json(&all));
         let paths = half.inputs.artifacts.iter().map(|artifact| ("inputs", artifact));
-        for (side, artifact) in paths.chain(half.outputs.artifacts.iter().map(|artifact| ("outputs", artifact))) {
+        for (side, artifact) in
+            paths.chain(half.outputs.artifacts.iter().map(|artifact| ("outputs", artifact)))
+        {
             if let Some(path) = &artifact.path {
                 names.insert(format!("{side}.artifacts.{}.path", artifact.name), path.clone());
             }
@@ -138,7 +154,14 @@ impl Run<'_> {
     }
 
     /// Carries out the template of a holder as the node `name`. True when the node exists afterwards.
-    pub(crate) fn execute(&mut self, name: &str, holder: &Holder, scope: &str, given: &Arguments, opts: &Opts) -> Result<bool, Halt> {
+    pub(crate) fn execute(
+        &mut self,
+        name: &str,
+        holder: &Holder,
+        scope: &str,
+        given: &Arguments,
+        opts: &Opts,
+    ) -> Result<bool, Halt> {
         self.depth += 1;
         let result = if self.depth > MAX_DEPTH {
             Err(Halt::Depth)
@@ -149,7 +172,14 @@ impl Run<'_> {
         result
     }
 
-    fn execute_inner(&mut self, name: &str, holder: &Holder, scope: &str, given: &Arguments, opts: &Opts) -> Result<bool, Halt> {
+    fn execute_inner(
+        &mut self,
+        name: &str,
+        holder: &Holder,
+        scope: &str,
+        given: &Arguments,
+        opts: &Opts,
+    ) -> Result<bool, Halt> {
         if self.is_fulfilled(name) {
             return Ok(true);
         }
@@ -160,7 +190,10 @@ impl Run<'_> {
         let retries = found.retry_strategy.is_some() || self.spec.retry_strategy.is_some();
         let mut locals = BTreeMap::from([("node.name".to_owned(), name.to_owned())]);
         if found.is_pod() && !retries {
-            locals.insert("pod.name".to_owned(), pod_name(&self.meta.name, name, template_name(holder, &found)));
+            locals.insert(
+                "pod.name".to_owned(),
+                pod_name(&self.meta.name, name, template_name(holder, &found)),
+            );
         }
         if let Some((kind, called)) = &holder.called {
             locals.insert(format!("{kind}.name"), called.clone());
@@ -183,7 +216,15 @@ impl Run<'_> {
     }
 
     /// Carries out a template whose names are replaced, by its kind.
-    pub(crate) fn dispatch(&mut self, name: &str, template: &Template, holder: &Holder, scope: &str, inner: &str, opts: &Opts) -> Result<bool, Halt> {
+    pub(crate) fn dispatch(
+        &mut self,
+        name: &str,
+        template: &Template,
+        holder: &Holder,
+        scope: &str,
+        inner: &str,
+        opts: &Opts,
+    ) -> Result<bool, Halt> {
         if template.synchronization.is_some() {
             let what = "synchronization of templates is not supported on one machine; use `parallelism`";
             return Err(self.fail_or_init(name, scope, holder, opts, what));
@@ -235,7 +276,9 @@ impl Run<'_> {
         let retried = opts.flag.is_some_and(|flag| flag.retried);
         match parent.parallelism {
             // The next attempt of a retry takes the place of the last one.
-            Some(limit) if !retried && self.active_children(&opts.boundary) as i64 >= limit => Err(Halt::Busy),
+            Some(limit) if !retried && self.active_children(&opts.boundary) as i64 >= limit => {
+                Err(Halt::Busy)
+            }
             _ => Ok(()),
         }
     }
@@ -247,7 +290,8 @@ impl Run<'_> {
             return Ok(());
         }
         let what = "template has failed or errored children and failFast enabled";
-        let last = (0..template.steps.as_ref().map_or(0, Vec::len)).rev().map(|index| format!("{name}[{index}]"));
+        let last =
+            (0..template.steps.as_ref().map_or(0, Vec::len)).rev().map(|index| format!("{name}[{index}]"));
         if let Some(group) = last.into_iter().find(|group| self.node(group).is_some()) {
             self.mark(&group, NodePhase::Failed, Some(what));
         }
@@ -258,7 +302,8 @@ impl Run<'_> {
     /// The template of a steps or DAG node.
     pub(crate) fn boundary_template(&mut self, id: &str) -> Option<Template> {
         let node = self.by_id(id)?.clone();
-        let holder = Holder { template: node.template_name, template_ref: node.template_ref, ..Holder::default() };
+        let holder =
+            Holder { template: node.template_name, template_ref: node.template_ref, ..Holder::default() };
         if holder.template.is_empty() && holder.template_ref.is_none() {
             return self.inline_template(id);
         }
@@ -275,12 +320,20 @@ impl Run<'_> {
         steps.chain(tasks).find(|step| step.name == called)?.inline.as_deref().cloned()
     }
 
-    fn execute_suspend(&mut self, name: &str, template: &Template, holder: &Holder, scope: &str, opts: &Opts) -> Result<(), Halt> {
+    fn execute_suspend(
+        &mut self,
+        name: &str,
+        template: &Template,
+        holder: &Holder,
+        scope: &str,
+        opts: &Opts,
+    ) -> Result<(), Halt> {
         if self.node(name).is_none() {
             self.init_executable(name, NodeType::Suspend, scope, template, holder, opts, NodePhase::Pending);
             self.add_supplied(name, template);
         }
-        let duration = template.suspend.as_ref().and_then(|suspend| suspend.duration.as_deref()).unwrap_or_default();
+        let duration =
+            template.suspend.as_ref().and_then(|suspend| suspend.duration.as_deref()).unwrap_or_default();
         if !duration.is_empty() {
             let wait = duration_of(duration)?;
             let began = self.node(name).and_then(|node| node.started_at).unwrap_or(self.now);
@@ -305,7 +358,8 @@ impl Run<'_> {
             .filter(|parameter| parameter.value_from.as_ref().is_some_and(|from| from.supplied.is_some()))
             .cloned()
             .map(|mut parameter| {
-                let input = template.inputs.parameter(&parameter.name).and_then(|input| input.default.clone());
+                let input =
+                    template.inputs.parameter(&parameter.name).and_then(|input| input.default.clone());
                 if let Some(from) = &mut parameter.value_from {
                     from.default = from.default.take().or(input);
                 }
@@ -325,7 +379,10 @@ impl Run<'_> {
             if parameter.value.is_none() {
                 let default = parameter.value_from.as_ref().and_then(|from| from.default.clone());
                 parameter.value = Some(default.ok_or_else(|| {
-                    Halt::Wrong(format!("raw output parameter '{}' has not been set and does not have a default value", parameter.name))
+                    Halt::Wrong(format!(
+                        "raw output parameter '{}' has not been set and does not have a default value",
+                        parameter.name
+                    ))
                 })?);
             }
         }

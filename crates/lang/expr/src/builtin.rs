@@ -9,15 +9,77 @@ use crate::ast::Node;
 use crate::eval::{Machine, equal, int, text, type_name};
 
 const PREDICATES: [&str; 15] = [
-    "all", "any", "one", "none", "map", "filter", "find", "findIndex", "findLast", "findLastIndex", "count", "sum",
-    "groupBy", "sortBy", "reduce",
+    "all",
+    "any",
+    "one",
+    "none",
+    "map",
+    "filter",
+    "find",
+    "findIndex",
+    "findLast",
+    "findLastIndex",
+    "count",
+    "sum",
+    "groupBy",
+    "sortBy",
+    "reduce",
 ];
 const PLAIN: [&str; 54] = [
-    "len", "type", "abs", "int", "float", "string", "asInt", "asFloat", "trim", "trimPrefix", "trimSuffix", "upper",
-    "lower", "split", "splitAfter", "replace", "repeat", "join", "indexOf", "lastIndexOf", "hasPrefix", "hasSuffix",
-    "max", "min", "mean", "median", "ceil", "floor", "round", "toJSON", "fromJSON", "toJson", "toBase64",
-    "fromBase64", "toPairs", "fromPairs", "keys", "values", "first", "last", "get", "take", "uniq", "concat",
-    "flatten", "sort", "reverse", "jsonpath", "bitand", "bitor", "bitxor", "bitnand", "bitshl", "bitshr",
+    "len",
+    "type",
+    "abs",
+    "int",
+    "float",
+    "string",
+    "asInt",
+    "asFloat",
+    "trim",
+    "trimPrefix",
+    "trimSuffix",
+    "upper",
+    "lower",
+    "split",
+    "splitAfter",
+    "replace",
+    "repeat",
+    "join",
+    "indexOf",
+    "lastIndexOf",
+    "hasPrefix",
+    "hasSuffix",
+    "max",
+    "min",
+    "mean",
+    "median",
+    "ceil",
+    "floor",
+    "round",
+    "toJSON",
+    "fromJSON",
+    "toJson",
+    "toBase64",
+    "fromBase64",
+    "toPairs",
+    "fromPairs",
+    "keys",
+    "values",
+    "first",
+    "last",
+    "get",
+    "take",
+    "uniq",
+    "concat",
+    "flatten",
+    "sort",
+    "reverse",
+    "jsonpath",
+    "bitand",
+    "bitor",
+    "bitxor",
+    "bitnand",
+    "bitshl",
+    "bitshr",
 ];
 
 /// Whether a function of this name exists.
@@ -28,7 +90,9 @@ pub(crate) fn is_known(name: &str) -> bool {
 /// Calls a function.
 pub(crate) fn call(machine: &mut Machine, name: &str, args: &[Node]) -> Result<Value, ExprError> {
     let fail = |what: String| ExprError(format!("{what} (calling `{name}`)"));
-    if PREDICATES.contains(&name) && !(name == "sum" || name == "count") || args.len() > 1 && PREDICATES.contains(&name) {
+    if PREDICATES.contains(&name) && !(name == "sum" || name == "count")
+        || args.len() > 1 && PREDICATES.contains(&name)
+    {
         return with_predicate(machine, name, args);
     }
     let values = args.iter().map(|arg| machine.run(arg)).collect::<Result<Vec<_>, _>>()?;
@@ -38,7 +102,9 @@ pub(crate) fn call(machine: &mut Machine, name: &str, args: &[Node]) -> Result<V
 fn with_predicate(machine: &mut Machine, name: &str, args: &[Node]) -> Result<Value, ExprError> {
     let fail = |what: &str| ExprError(format!("{what} (calling `{name}`)"));
     let [list, predicate, rest @ ..] = args else { return Err(fail("not enough arguments")) };
-    let Value::Array(items) = machine.run(list)? else { return Err(fail("the first argument is not a list")) };
+    let Value::Array(items) = machine.run(list)? else {
+        return Err(fail("the first argument is not a list"));
+    };
     if name == "reduce" {
         return reduce(machine, items, predicate, rest.first());
     }
@@ -69,7 +135,9 @@ fn with_predicate(machine: &mut Machine, name: &str, args: &[Node]) -> Result<Va
         "groupBy" => {
             let mut groups = Map::new();
             for (item, key) in items.iter().zip(&results) {
-                if let Value::Array(group) = groups.entry(text(key)).or_insert_with(|| Value::Array(Vec::new())) {
+                if let Value::Array(group) =
+                    groups.entry(text(key)).or_insert_with(|| Value::Array(Vec::new()))
+                {
                     group.push(item.clone());
                 }
             }
@@ -77,7 +145,7 @@ fn with_predicate(machine: &mut Machine, name: &str, args: &[Node]) -> Result<Va
         }
         _ => {
             let descending = match rest.first() {
-                Some(order) => machine.run(order)? == Value::from("desc"),
+                Some(order) => machine.run(order)? == "desc",
                 None => false,
             };
             let mut order: Vec<usize> = (0..items.len()).collect();
@@ -90,7 +158,12 @@ fn with_predicate(machine: &mut Machine, name: &str, args: &[Node]) -> Result<Va
     })
 }
 
-fn reduce(machine: &mut Machine, items: Vec<Value>, body: &Node, start: Option<&Node>) -> Result<Value, ExprError> {
+fn reduce(
+    machine: &mut Machine,
+    items: Vec<Value>,
+    body: &Node,
+    start: Option<&Node>,
+) -> Result<Value, ExprError> {
     let mut items = items.into_iter();
     let mut total = match start {
         Some(start) => machine.run(start)?,
@@ -123,7 +196,8 @@ fn sum(items: &[Value]) -> Result<Value, String> {
     if let Some(whole) = items.iter().map(Value::as_i64).collect::<Option<Vec<_>>>() {
         return Ok(whole.into_iter().fold(0i64, i64::wrapping_add).into());
     }
-    let floats = items.iter().map(Value::as_f64).collect::<Option<Vec<_>>>().ok_or("not a list of numbers")?;
+    let floats =
+        items.iter().map(Value::as_f64).collect::<Option<Vec<_>>>().ok_or("not a list of numbers")?;
     // Numbers out of JSON are floats in Go; a whole sum prints without a fraction either way.
     float(floats.into_iter().sum())
 }
@@ -210,15 +284,19 @@ fn plain(name: &str, args: &[Value]) -> Result<Value, String> {
             }
             items.into()
         }
-        "concat" => (0..args.len()).map(list).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().cloned().collect(),
+        "concat" => {
+            (0..args.len()).map(list).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().cloned().collect()
+        }
         "flatten" => flatten(list(0)?),
         "keys" | "values" | "toPairs" => pairs(name, arg(0)?)?,
         "fromPairs" => from_pairs(list(0)?)?,
         "get" => match (arg(0)?, arg(1)?) {
             (Value::Object(map), Value::String(key)) => map.get(key).cloned().unwrap_or(Value::Null),
-            (Value::Array(items), key) => {
-                int(key).and_then(|at| usize::try_from(at).ok()).and_then(|at| items.get(at)).cloned().unwrap_or(Value::Null)
-            }
+            (Value::Array(items), key) => int(key)
+                .and_then(|at| usize::try_from(at).ok())
+                .and_then(|at| items.get(at))
+                .cloned()
+                .unwrap_or(Value::Null),
             _ => Value::Null,
         },
         "bitand" => (whole(0)? & whole(1)?).into(),
@@ -233,8 +311,12 @@ fn plain(name: &str, args: &[Value]) -> Result<Value, String> {
 
 fn to_int(value: &Value) -> Result<Value, String> {
     match value {
-        Value::Number(number) => Ok(number.as_i64().unwrap_or_else(|| number.as_f64().unwrap_or(0.0) as i64).into()),
-        Value::String(text) => text.parse::<i64>().map(Value::from).map_err(|_| format!("invalid operation: int({text})")),
+        Value::Number(number) => {
+            Ok(number.as_i64().unwrap_or_else(|| number.as_f64().unwrap_or(0.0) as i64).into())
+        }
+        Value::String(text) => {
+            text.parse::<i64>().map(Value::from).map_err(|_| format!("invalid operation: int({text})"))
+        }
         other => Err(format!("invalid operation: int({})", text(other))),
     }
 }
@@ -324,7 +406,9 @@ fn flatten(items: &[Value]) -> Value {
 }
 
 fn pairs(name: &str, value: &Value) -> Result<Value, String> {
-    let Value::Object(map) = sorted(value) else { return Err(format!("cannot use {} as a map", type_name(value))) };
+    let Value::Object(map) = sorted(value) else {
+        return Err(format!("cannot use {} as a map", type_name(value)));
+    };
     Ok(match name {
         "keys" => map.keys().cloned().map(Value::from).collect(),
         "values" => map.into_iter().map(|(_, value)| value).collect(),
@@ -335,7 +419,9 @@ fn pairs(name: &str, value: &Value) -> Result<Value, String> {
 fn from_pairs(items: &[Value]) -> Result<Value, String> {
     let mut map = Map::new();
     for item in items {
-        let Some([key, value]) = item.as_array().map(Vec::as_slice) else { return Err("not a list of pairs".to_owned()) };
+        let Some([key, value]) = item.as_array().map(Vec::as_slice) else {
+            return Err("not a list of pairs".to_owned());
+        };
         map.insert(text(key), value.clone());
     }
     Ok(Value::Object(map))

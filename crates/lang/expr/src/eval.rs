@@ -46,7 +46,8 @@ pub fn env_from<'a>(names: impl IntoIterator<Item = (&'a String, &'a String)>) -
 pub fn eval(source: &str, env: &Env) -> Result<Value, ExprError> {
     let node = parse(source)?;
     check_names(source, &node, env)?;
-    let mut machine = Machine { source, env, pointers: Vec::new(), accumulators: Vec::new(), locals: Vec::new(), steps: 0 };
+    let mut machine =
+        Machine { source, env, pointers: Vec::new(), accumulators: Vec::new(), locals: Vec::new(), steps: 0 };
     machine.run(&node)
 }
 
@@ -110,7 +111,9 @@ impl Machine<'_> {
         match node {
             Node::Literal(value) => Ok(value.clone()),
             Node::Name(name) => Ok(self.variable(name)),
-            Node::Pointer => self.pointers.last().cloned().ok_or_else(|| self.error("`#` outside a predicate")),
+            Node::Pointer => {
+                self.pointers.last().cloned().ok_or_else(|| self.error("`#` outside a predicate"))
+            }
             Node::Accumulator => {
                 self.accumulators.last().cloned().ok_or_else(|| self.error("`#acc` outside `reduce`"))
             }
@@ -123,7 +126,10 @@ impl Machine<'_> {
             Node::Ternary { condition, then, otherwise } => match self.run(condition)? {
                 Value::Bool(true) => self.run(then),
                 Value::Bool(false) => self.run(otherwise),
-                other => Err(self.error(format!("non-bool expression (type {}) used as condition", type_name(&other)))),
+                other => {
+                    Err(self
+                        .error(format!("non-bool expression (type {}) used as condition", type_name(&other))))
+                }
             },
             Node::Array(items) => items.iter().map(|item| self.run(item)).collect(),
             Node::Map(entries) => {
@@ -261,7 +267,11 @@ impl Machine<'_> {
     }
 
     fn mismatch(&self, op: &str, a: &Value, b: &Value) -> ExprError {
-        self.error(format!("invalid operation: {op} (mismatched types {} and {})", type_name(a), type_name(b)))
+        self.error(format!(
+            "invalid operation: {op} (mismatched types {} and {})",
+            type_name(a),
+            type_name(b)
+        ))
     }
 
     fn compare(&self, op: &str, a: &Value, b: &Value) -> Result<Value, ExprError> {
@@ -330,7 +340,9 @@ impl Machine<'_> {
     }
 
     fn number(&self, value: f64) -> Result<Value, ExprError> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| self.error("the result is not a finite number"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| self.error("the result is not a finite number"))
     }
 }
 
@@ -415,7 +427,10 @@ mod tests {
     #[test]
     fn errors_carry_their_place() {
         fails("1 +", "unexpected token EOF (1:3)\n | 1 +\n | ..^");
-        fails("lastRetry.exitCode ==", "unexpected token EOF (1:21)\n | lastRetry.exitCode ==\n | ....................^");
+        fails(
+            "lastRetry.exitCode ==",
+            "unexpected token EOF (1:21)\n | lastRetry.exitCode ==\n | ....................^",
+        );
         fails("nope + 1", "unknown name nope (1:1)\n | nope + 1\n | ^");
         fails("1 + )", "unexpected token Bracket(\")\") (1:5)\n | 1 + )\n | ....^");
     }

@@ -20,11 +20,10 @@ pub(crate) struct Token {
 }
 
 const SYMBOLS: [&str; 37] = [
-    "...", "?.", "??", "..", "**", "==", "!=", "<=", ">=", "&&", "||", "::", "+", "-", "*", "/", "%", "^", "<",
-    ">", "!", "?", ":", ";", ",", ".", "(", ")", "[", "]", "{", "}", "#", "|", "=", "&", "~",
+    "...", "?.", "??", "..", "**", "==", "!=", "<=", ">=", "&&", "||", "::", "+", "-", "*", "/", "%", "^",
+    "<", ">", "!", "?", ":", ";", ",", ".", "(", ")", "[", "]", "{", "}", "#", "|", "=", "&", "~",
 ];
-const WORDS: [&str; 9] =
-    ["in", "not", "and", "or", "matches", "contains", "startsWith", "endsWith", "let"];
+const WORDS: [&str; 9] = ["in", "not", "and", "or", "matches", "contains", "startsWith", "endsWith", "let"];
 
 /// Cuts the source into tokens; the last one is always [`Kind::End`].
 pub(crate) fn lex(source: &str) -> Result<Vec<Token>, ExprError> {
@@ -37,8 +36,10 @@ pub(crate) fn lex(source: &str) -> Result<Vec<Token>, ExprError> {
             continue;
         }
         let rest = &source[at..];
-        let kind = if c.is_ascii_digit() || (c == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
-            let (kind, length) = number(rest).ok_or_else(|| ExprError::at(source, at, "bad number syntax"))?;
+        let kind = if c.is_ascii_digit() || (c == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit()))
+        {
+            let (kind, length) =
+                number(rest).ok_or_else(|| ExprError::at(source, at, "bad number syntax"))?;
             at += length;
             kind
         } else if c == '"' || c == '\'' || c == '`' {
@@ -47,10 +48,14 @@ pub(crate) fn lex(source: &str) -> Result<Vec<Token>, ExprError> {
             at += length;
             Kind::Str(text)
         } else if c.is_alphabetic() || c == '_' || c == '$' {
-            let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(rest.len());
+            let length =
+                rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(rest.len());
             at += length;
             let word = &rest[..length];
-            WORDS.iter().find(|known| **known == word).map_or_else(|| Kind::Name(word.to_owned()), |op| Kind::Op(op))
+            WORDS
+                .iter()
+                .find(|known| **known == word)
+                .map_or_else(|| Kind::Name(word.to_owned()), |op| Kind::Op(op))
         } else if rest.starts_with("//") {
             at += rest.find('\n').unwrap_or(rest.len());
             continue;
@@ -76,11 +81,14 @@ fn number(rest: &str) -> Option<(Kind, usize)> {
             b'o' => 8,
             _ => 2,
         };
-        let length = rest[2..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len() - 2);
+        let length =
+            rest[2..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len() - 2);
         let digits = rest[2..2 + length].replace('_', "");
         return i64::from_str_radix(&digits, radix).ok().map(|value| (Kind::Int(value), 2 + length));
     }
-    let digits = |from: usize| from + rest[from..].find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(rest.len() - from);
+    let digits = |from: usize| {
+        from + rest[from..].find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(rest.len() - from)
+    };
     let mut end = digits(0);
     let mut is_float = false;
     if bytes.get(end) == Some(&b'.') && bytes.get(end + 1) != Some(&b'.') {

@@ -21,7 +21,9 @@ fn path(node: &Node) -> Option<String> {
     match node {
         Node::Name(name) => Some(name.clone()),
         Node::Member { object, key, .. } => match key.as_ref() {
-            Node::Literal(serde_json::Value::String(key)) => path(object).map(|object| format!("{object}.{key}")),
+            Node::Literal(serde_json::Value::String(key)) => {
+                path(object).map(|object| format!("{object}.{key}"))
+            }
             _ => None,
         },
         _ => None,

@@ -8,8 +8,21 @@ use crate::lexer::{Kind, Token, lex};
 
 /// Builtins whose last arguments are predicates.
 const WITH_PREDICATE: [&str; 15] = [
-    "all", "any", "one", "none", "map", "filter", "find", "findIndex", "findLast", "findLastIndex", "count", "sum",
-    "groupBy", "sortBy", "reduce",
+    "all",
+    "any",
+    "one",
+    "none",
+    "map",
+    "filter",
+    "find",
+    "findIndex",
+    "findLast",
+    "findLastIndex",
+    "count",
+    "sum",
+    "groupBy",
+    "sortBy",
+    "reduce",
 ];
 /// Nested deeper than this is refused rather than overflowing the stack.
 const MAX_DEPTH: usize = 96;
@@ -39,7 +52,9 @@ fn binary(op: &str) -> Option<(u32, bool)> {
         "|" => (0, false),
         "or" | "||" => (10, false),
         "and" | "&&" => (15, false),
-        "==" | "!=" | "<" | ">" | "<=" | ">=" | "in" | "matches" | "contains" | "startsWith" | "endsWith" => (20, false),
+        "==" | "!=" | "<" | ">" | "<=" | ">=" | "in" | "matches" | "contains" | "startsWith" | "endsWith" => {
+            (20, false)
+        }
         ".." => (25, false),
         "+" | "-" => (30, false),
         "*" | "/" | "%" => (60, false),
@@ -105,9 +120,9 @@ impl Parser<'_> {
             return self.binding();
         }
         let mut left = self.unary()?;
-        loop {
-            let Kind::Op(op) = *self.peek() else { break };
-            let negated = op == "not" && matches!(self.tokens.get(self.next + 1), Some(Token { kind: Kind::Op(next), .. }) if binary(next) == Some((20, false)));
+        while let Kind::Op(op) = *self.peek() {
+            let negated = op == "not"
+                && matches!(self.tokens.get(self.next + 1), Some(Token { kind: Kind::Op(next), .. }) if binary(next) == Some((20, false)));
             let op = if negated { self.op_after_not() } else { op };
             let Some((strength, to_right)) = binary(op) else { break };
             if strength < least {
@@ -268,7 +283,11 @@ impl Parser<'_> {
                     break;
                 }
             }
-            args.push(if WITH_PREDICATE.contains(&name) && args.len() == 1 { self.predicate()? } else { self.expression(0)? });
+            args.push(if WITH_PREDICATE.contains(&name) && args.len() == 1 {
+                self.predicate()?
+            } else {
+                self.expression(0)?
+            });
         }
         Ok(args)
     }

@@ -90,7 +90,9 @@ fn number(value: &Value) -> Result<i64, String> {
     match value {
         Value::String(text) => text.parse().map_err(|_| format!("`{text}` is not an integer")),
         Value::Bool(flag) => Ok(i64::from(*flag)),
-        other => int(other).or_else(|| other.as_f64().map(|float| float as i64)).ok_or_else(|| format!("`{}` is not a number", text(other))),
+        other => int(other)
+            .or_else(|| other.as_f64().map(|float| float as i64))
+            .ok_or_else(|| format!("`{}` is not a number", text(other))),
     }
 }
 

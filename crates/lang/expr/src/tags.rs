@@ -191,9 +191,15 @@ mod tests {
     use serde_json::json;
 
     fn names() -> BTreeMap<String, String> {
-        [("workflow.name", "w"), ("inputs.parameters.n", "5"), ("which", "n"), ("item", "x"), ("steps.a-b.status", "Failed")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into()
+        [
+            ("workflow.name", "w"),
+            ("inputs.parameters.n", "5"),
+            ("which", "n"),
+            ("item", "x"),
+            ("steps.a-b.status", "Failed"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
     }
 
     #[track_caller]
@@ -215,14 +221,19 @@ mod tests {
         check("{{=retries == '1'}}", "{{=retries == '1'}}");
         check("{{=unknown(1)}}", "{{=unknown(1)}}");
         let broken = substitute_text("{{=1 +}}", &names(), Mode::Lenient).unwrap_err();
-        assert_eq!(broken.to_string(), "failed to evaluate expression: unexpected token EOF (1:3)\n | 1 +\n | ..^");
+        assert_eq!(
+            broken.to_string(),
+            "failed to evaluate expression: unexpected token EOF (1:3)\n | 1 +\n | ..^"
+        );
     }
 
     #[test]
     fn outputs_must_be_known_when_asked() {
         let error = substitute_text("{{steps.x.outputs.result}}", &names(), Mode::Outputs).unwrap_err();
         assert_eq!(error.to_string(), "failed to resolve {{steps.x.outputs.result}}");
-        assert!(substitute_text("{{steps.x.outputs.artifacts.a}} {{other}}", &names(), Mode::Outputs).is_ok());
+        assert!(
+            substitute_text("{{steps.x.outputs.artifacts.a}} {{other}}", &names(), Mode::Outputs).is_ok()
+        );
         assert!(substitute_text("{{other}}", &names(), Mode::Strict).is_err());
     }
 

@@ -32,8 +32,8 @@ pub fn when(condition: &str) -> Result<bool, WhenError> {
     check(&tokens).map_err(invalid)?;
     let mut reader = Reader { tokens: &tokens, next: 0, depth: 0 };
     let tree = reader.list().map_err(invalid)?;
-    let result =
-        run(&tree).map_err(|what| WhenError(format!("Failed to evaluate 'when' expresion '{condition}': {what}")))?;
+    let result = run(&tree)
+        .map_err(|what| WhenError(format!("Failed to evaluate 'when' expresion '{condition}': {what}")))?;
     match result {
         Item::One(Value::Bool(flag)) => Ok(flag),
         other => Err(WhenError(format!("Expected boolean evaluation for '{condition}'. Got {other}"))),
@@ -98,8 +98,9 @@ fn lex(source: &str) -> Result<Vec<Token>, String> {
             '0'..='9' | '.' => {
                 let length = take(&|c| c.is_ascii_digit() || c == '.');
                 let text = &rest[..length];
-                let number =
-                    text.parse().map_err(|_| format!("Unable to parse numeric value '{text}' to float64\n"))?;
+                let number = text
+                    .parse()
+                    .map_err(|_| format!("Unable to parse numeric value '{text}' to float64\n"))?;
                 (Token::Number(number), length)
             }
             ',' => (Token::Comma, 1),
@@ -115,9 +116,7 @@ fn lex(source: &str) -> Result<Vec<Token>, String> {
                 (word(&rest[..length])?, length)
             }
             _ => {
-                let symbol = |c: char| {
-                    !(c.is_alphanumeric() || c.is_whitespace() || "()[]'\"".contains(c))
-                };
+                let symbol = |c: char| !(c.is_alphanumeric() || c.is_whitespace() || "()[]'\"".contains(c));
                 let length = take(&symbol);
                 (operator(&rest[..length], tokens.last())?, length)
             }
@@ -196,7 +195,9 @@ fn check(tokens: &[Token]) -> Result<(), String> {
         if !may_follow(last, token) {
             let (from, from_value) = last.map_or(("UNKNOWN", "<nil>".to_owned()), Token::shown);
             let (to, to_value) = token.shown();
-            return Err(format!("Cannot transition token types from {from} [{from_value}] to {to} [{to_value}]"));
+            return Err(format!(
+                "Cannot transition token types from {from} [{from_value}] to {to} [{to_value}]"
+            ));
         }
         last = Some(token);
     }
@@ -210,7 +211,12 @@ fn may_follow(last: Option<&Token>, next: &Token) -> bool {
     let opens = next.is_value() || matches!(next, Token::Prefix(_) | Token::Open);
     let closes = matches!(
         next,
-        Token::Modifier(_) | Token::Comparator(_) | Token::Logical(_) | Token::Ternary(_) | Token::Close | Token::Comma
+        Token::Modifier(_)
+            | Token::Comparator(_)
+            | Token::Logical(_)
+            | Token::Ternary(_)
+            | Token::Close
+            | Token::Comma
     );
     match last {
         Some(token) if token.is_value() || *token == Token::Close => closes,
@@ -327,7 +333,9 @@ impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Item::One(value) => f.write_str(&crate::eval::text(value)),
-            Item::Many(values) => write!(f, "[{}]", values.iter().map(crate::eval::text).collect::<Vec<_>>().join(" ")),
+            Item::Many(values) => {
+                write!(f, "[{}]", values.iter().map(crate::eval::text).collect::<Vec<_>>().join(" "))
+            }
         }
     }
 }
@@ -356,7 +364,11 @@ fn run(tree: &Tree) -> Result<Item, String> {
                 Some(otherwise) => return run(otherwise),
                 None => Value::Null,
             },
-            value => return Err(format!("Value '{value}' cannot be used with the ternary operator '?', it is not a bool")),
+            value => {
+                return Err(format!(
+                    "Value '{value}' cannot be used with the ternary operator '?', it is not a bool"
+                ));
+            }
         },
         Tree::Binary(op, left, right) => binary(op, left, right)?,
     }))
@@ -375,7 +387,9 @@ fn binary(op: &'static str, left: &Tree, right: &Tree) -> Result<Value, String> 
         "&&" | "||" => {
             let flag = |item: &Item| match item {
                 Item::One(Value::Bool(flag)) => Ok(*flag),
-                other => Err(format!("Value '{other}' cannot be used with the logical operator '{op}', it is not a bool")),
+                other => Err(format!(
+                    "Value '{other}' cannot be used with the logical operator '{op}', it is not a bool"
+                )),
             };
             let (_, b) = (flag(&a)?, flag(&b)?);
             Ok(b.into())
@@ -391,11 +405,15 @@ fn binary(op: &'static str, left: &Tree, right: &Tree) -> Result<Value, String> 
         "in" => match (&a, &b) {
             (Item::One(a), Item::Many(items)) => Ok(items.contains(a).into()),
             // One value in parentheses is not a list to govaluate; it is the value itself.
-            (_, other) => Err(format!("Value '{other}' cannot be used with the comparator 'in', it is not an array")),
+            (_, other) => {
+                Err(format!("Value '{other}' cannot be used with the comparator 'in', it is not an array"))
+            }
         },
         "=~" | "!~" => {
             let (Item::One(Value::String(text)), Item::One(Value::String(pattern))) = (&a, &b) else {
-                return Err(format!("Value '{a}' cannot be used with the comparator '{op}', it is not a string"));
+                return Err(format!(
+                    "Value '{a}' cannot be used with the comparator '{op}', it is not a string"
+                ));
             };
             let pattern = regex::Regex::new(pattern)
                 .map_err(|error| format!("Unable to compile regexp pattern '{pattern}': {error}"))?;
@@ -415,7 +433,9 @@ fn order(op: &str, a: &Item, b: &Item) -> Result<Value, String> {
         }
         _ => {
             let wrong = if matches!(a, Item::One(Value::Number(_))) { b } else { a };
-            return Err(format!("Value '{wrong}' cannot be used with the comparator '{op}', it is not a number"));
+            return Err(format!(
+                "Value '{wrong}' cannot be used with the comparator '{op}', it is not a number"
+            ));
         }
     };
     Ok(match op {

@@ -71,11 +71,16 @@ pub(crate) fn unknown_results(task: &DagTask) -> Option<(String, String)> {
 pub fn depends_logic(task: &DagTask, dag: &Dag) -> String {
     let expand = |name: &str| {
         let mut results = vec!["Succeeded", "Skipped", "Daemoned"];
-        if let Some(on) = dag.tasks.iter().find(|task| task.step.name == name).and_then(|task| task.step.continue_on) {
+        if let Some(on) =
+            dag.tasks.iter().find(|task| task.step.name == name).and_then(|task| task.step.continue_on)
+        {
             results.extend(on.error.then_some("Errored"));
             results.extend(on.failed.then_some("Failed"));
         }
-        format!("({})", results.iter().map(|result| format!("{name}.{result}")).collect::<Vec<_>>().join(" || "))
+        format!(
+            "({})",
+            results.iter().map(|result| format!("{name}.{result}")).collect::<Vec<_>>().join(" || ")
+        )
     };
     let Some(depends) = task.depends.as_deref().filter(|text| !text.is_empty()) else {
         return task.dependencies.iter().map(|name| expand(name)).collect::<Vec<_>>().join(" && ");
@@ -117,7 +122,10 @@ mod tests {
     #[test]
     fn bare_names_are_expanded_and_results_kept() {
         let last = task("last", "a-1 && !(b.Failed || c.AnySucceeded)");
-        let dag = Dag { tasks: vec![task("a-1", ""), task("b", ""), task("c", ""), last.clone()], ..Dag::default() };
+        let dag = Dag {
+            tasks: vec![task("a-1", ""), task("b", ""), task("c", ""), last.clone()],
+            ..Dag::default()
+        };
         assert_eq!(
             depends_logic(&last, &dag),
             "(a-1.Succeeded || a-1.Skipped || a-1.Daemoned) && !(b.Failed || c.AnySucceeded)"
@@ -125,7 +133,11 @@ mod tests {
         let found: Vec<_> = dependencies_of(&last).into_iter().collect();
         assert_eq!(
             found,
-            [("a-1".into(), Dependency::Task), ("b".into(), Dependency::Task), ("c".into(), Dependency::Items)]
+            [
+                ("a-1".into(), Dependency::Task),
+                ("b".into(), Dependency::Task),
+                ("c".into(), Dependency::Items)
+            ]
         );
         assert_eq!(leaf_tasks(&dag), ["last"]);
     }

@@ -74,7 +74,11 @@ pub fn check_files(files: &[(&str, &str)], externals: Externals) -> Result<Vec<M
     for (place, manifest) in &found {
         problems.extend(meaning(place, manifest, &source));
     }
-    if problems.is_empty() { Ok(found.into_iter().map(|(_, manifest)| manifest).collect()) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(found.into_iter().map(|(_, manifest)| manifest).collect())
+    } else {
+        Err(problems)
+    }
 }
 
 /// A document and where it stands.
@@ -180,10 +184,14 @@ impl TemplateSource for Files<'_> {
 
 fn meaning(place: &Place, manifest: &Manifest, source: &Files) -> Vec<Problem> {
     let (result, spec, base) = match manifest {
-        Manifest::Workflow(workflow) => (run(place, workflow, &workflow.spec, source), &workflow.spec, "/spec"),
-        Manifest::WorkflowTemplate(template) | Manifest::ClusterWorkflowTemplate(template) => {
-            (check_workflow_template(template, source).map_err(|wrong| place.wrong(&wrong)), &template.spec, "/spec")
+        Manifest::Workflow(workflow) => {
+            (run(place, workflow, &workflow.spec, source), &workflow.spec, "/spec")
         }
+        Manifest::WorkflowTemplate(template) | Manifest::ClusterWorkflowTemplate(template) => (
+            check_workflow_template(template, source).map_err(|wrong| place.wrong(&wrong)),
+            &template.spec,
+            "/spec",
+        ),
         Manifest::CronWorkflow(cron) => {
             let workflow = Workflow { spec: cron.spec.workflow_spec.clone(), ..Workflow::default() };
             let checked = schedules(place, cron)
@@ -211,13 +219,16 @@ fn relocate(place: &Place, problem: Problem) -> Problem {
 
 fn schedules(place: &Place, cron: &CronWorkflow) -> Result<(), Problem> {
     if cron.metadata.name.len() > 52 {
-        let what = format!("The name of a CronWorkflow may have 52 letters, this one has {}.", cron.metadata.name.len());
+        let what = format!(
+            "The name of a CronWorkflow may have 52 letters, this one has {}.",
+            cron.metadata.name.len()
+        );
         return Err(place.problem("G0503", "/metadata/name", what));
     }
     if cron.spec.all_schedules().is_empty() {
-        return Err(place.problem("G0503", "/spec", "A CronWorkflow needs at least one schedule.").try_this(
-            "Add `schedules: [\"0 2 * * *\"]`.",
-        ));
+        return Err(place
+            .problem("G0503", "/spec", "A CronWorkflow needs at least one schedule.")
+            .try_this("Add `schedules: [\"0 2 * * *\"]`."));
     }
     if cron.spec.starting_deadline_seconds.is_some_and(|seconds| seconds < 0) {
         return Err(place.problem("G0503", "/spec/startingDeadlineSeconds", "This must not be negative."));
@@ -254,8 +265,14 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
     let durations = [
         (template.timeout.as_deref(), "timeout"),
         (template.suspend.as_ref().and_then(|suspend| suspend.duration.as_deref()), "suspend/duration"),
-        (retry.and_then(|retry| retry.backoff.as_ref()?.duration.as_deref()), "retryStrategy/backoff/duration"),
-        (retry.and_then(|retry| retry.backoff.as_ref()?.max_duration.as_deref()), "retryStrategy/backoff/maxDuration"),
+        (
+            retry.and_then(|retry| retry.backoff.as_ref()?.duration.as_deref()),
+            "retryStrategy/backoff/duration",
+        ),
+        (
+            retry.and_then(|retry| retry.backoff.as_ref()?.max_duration.as_deref()),
+            "retryStrategy/backoff/maxDuration",
+        ),
         (retry.and_then(|retry| retry.backoff.as_ref()?.cap.as_deref()), "retryStrategy/backoff/cap"),
     ];
     for (text, field) in durations {
@@ -269,7 +286,11 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
     if let Some(expression) = retry.and_then(|retry| retry.expression.as_deref())
         && let Err(error) = galley_expr::names_of(expression)
     {
-        problems.push(place.problem("G0505", &format!("{pointer}/retryStrategy/expression"), format!("The expression cannot be read: {error}")));
+        problems.push(place.problem(
+            "G0505",
+            &format!("{pointer}/retryStrategy/expression"),
+            format!("The expression cannot be read: {error}"),
+        ));
     }
     for (set, what) in [
         (template.http.is_some(), "http"),
@@ -279,9 +300,16 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
         (template.synchronization.is_some(), "synchronization"),
     ] {
         if set {
-            let problem = place.problem("G0506", &format!("{pointer}/{what}"), format!("`{what}` is not available on one machine."));
+            let problem = place.problem(
+                "G0506",
+                &format!("{pointer}/{what}"),
+                format!("`{what}` is not available on one machine."),
+            );
             problems.push(problem.try_this("Use containers, scripts and `parallelism` instead."));
         }
+    }
+    if template.is_leaf() {
+        artifacts(place, template, pointer, problems);
     }
     for (group, steps) in template.steps.iter().flatten().enumerate() {
         for (at, step) in steps.0.iter().enumerate() {
@@ -294,8 +322,27 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
         if let Some(depends) = task.depends.as_deref().filter(|text| !text.trim().is_empty())
             && let Err(error) = galley_expr::names_of(&depends.replace('-', "_"))
         {
-            problems.push(place.problem("G0505", &format!("{pointer}/depends"), format!("`depends` cannot be read: {error}")));
+            problems.push(place.problem(
+                "G0505",
+                &format!("{pointer}/depends"),
+                format!("`depends` cannot be read: {error}"),
+            ));
         }
+    }
+}
+
+/// Artifacts need a store; only raw inputs do without.
+fn artifacts(place: &Place, template: &Template, pointer: &str, problems: &mut Vec<Problem>) {
+    let inputs = template.inputs.artifacts.iter().map(|artifact| ("inputs", artifact)).enumerate();
+    let outputs = template.outputs.artifacts.iter().map(|artifact| ("outputs", artifact)).enumerate();
+    for (index, (side, artifact)) in inputs.chain(outputs) {
+        if artifact.optional || (side == "inputs" && artifact.raw().is_some()) {
+            continue;
+        }
+        let what =
+            format!("Artifact `{}` needs an artifact store, which one machine does not have.", artifact.name);
+        let problem = place.problem("G0506", &format!("{pointer}/{side}/artifacts/{index}"), what);
+        problems.push(problem.try_this("Use a parameter, a volume, or `optional: true`."));
     }
 }
 
@@ -303,26 +350,47 @@ fn step_thorough(place: &Place, step: &Step, pointer: &str, problems: &mut Vec<P
     if let Some(when) = step.when.as_deref().filter(|text| !text.contains("{{"))
         && let Err(error) = galley_expr::when(when)
     {
-        problems.push(place.problem("G0505", &format!("{pointer}/when"), error.to_string().trim_end().to_owned()));
+        problems.push(place.problem(
+            "G0505",
+            &format!("{pointer}/when"),
+            error.to_string().trim_end().to_owned(),
+        ));
     }
     let mut mentions_item = None;
     if !step.expands()
         && let Ok(value) = serde_json::to_value(step)
     {
         each_text(&value, &mut |text| {
-            mentions_item = mentions_item.take().or_else(|| galley_expr::tags_of(text).into_iter().find(|tag| tag.trim() == "item" || tag.trim().starts_with("item.")).map(str::to_owned));
+            mentions_item = mentions_item.take().or_else(|| {
+                galley_expr::tags_of(text)
+                    .into_iter()
+                    .find(|tag| tag.trim() == "item" || tag.trim().starts_with("item."))
+                    .map(str::to_owned)
+            });
         });
     }
     if let Some(tag) = mentions_item {
-        let problem = place.problem("G0505", pointer, format!("`{{{{{tag}}}}}` is used, but `{}` has no items.", step.name));
+        let problem = place.problem(
+            "G0505",
+            pointer,
+            format!("`{{{{{tag}}}}}` is used, but `{}` has no items.", step.name),
+        );
         problems.push(problem.try_this("Add `withItems`, `withParam` or `withSequence`."));
     }
-    for (field, value) in step.with_sequence.iter().flat_map(|sequence| [("count", &sequence.count), ("start", &sequence.start), ("end", &sequence.end)]) {
+    for (field, value) in step
+        .with_sequence
+        .iter()
+        .flat_map(|sequence| [("count", &sequence.count), ("start", &sequence.start), ("end", &sequence.end)])
+    {
         if let Some(Value::String(text)) = value
             && !text.contains("{{")
             && text.parse::<i64>().is_err()
         {
-            problems.push(place.problem("G0505", &format!("{pointer}/withSequence/{field}"), format!("`{text}` is not a whole number.")));
+            problems.push(place.problem(
+                "G0505",
+                &format!("{pointer}/withSequence/{field}"),
+                format!("`{text}` is not a whole number."),
+            ));
         }
     }
     if let Some(inline) = &step.inline {

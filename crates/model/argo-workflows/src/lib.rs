@@ -22,8 +22,9 @@ pub use files::{Externals, Manifest, check_files, parse_and_check};
 pub use io::{AnyString, Arguments, Artifact, Inputs, Outputs, Parameter, ValueFrom};
 pub use merge::{execution_spec, lay, with_defaults};
 pub use objects::{
-    ClusterWorkflowTemplate, CronWorkflow, CronWorkflowSpec, CronWorkflowStatus, LabelsFrom, Meta, MetadataPart,
-    PodGc, TtlStrategy, Workflow, WorkflowMetadata, WorkflowSpec, WorkflowTemplate, WorkflowTemplateRef,
+    ClusterWorkflowTemplate, CronWorkflow, CronWorkflowSpec, CronWorkflowStatus, LabelsFrom, Meta,
+    MetadataPart, PodGc, TtlStrategy, Workflow, WorkflowMetadata, WorkflowSpec, WorkflowTemplate,
+    WorkflowTemplateRef,
 };
 pub use semantics::{TemplateSource, Wrong, check_workflow, check_workflow_template};
 pub use shape::{Kind, ShapeFinding, check_shape};
@@ -31,8 +32,8 @@ pub use status::{
     Condition, MemoizationStatus, NodeFlag, NodePhase, NodeStatus, NodeType, WorkflowPhase, WorkflowStatus,
 };
 pub use template::{
-    Backoff, ContainerSet, ContinueOn, Dag, DagTask, Hook, Memoize, Resource, RetryStrategy, Script, Sequence, Step,
-    Steps, Suspend, Template, TemplateRef,
+    Backoff, ContainerSet, ContinueOn, Dag, DagTask, Hook, Memoize, Resource, RetryStrategy, Script,
+    Sequence, Step, Steps, Suspend, Template, TemplateRef,
 };
 
 /// The group and version of all kinds here.

@@ -66,7 +66,9 @@ pub fn lay(beneath: &mut Value, above: &Value) {
         (Value::Array(beneath), Value::Array(above)) if named(beneath) && named(above) => {
             for item in above {
                 match beneath.iter_mut().find(|known| known["name"] == item["name"]) {
-                    Some(known) if known.get("value").is_some() || known.get("valueFrom").is_some() => *known = item.clone(),
+                    Some(known) if known.get("value").is_some() || known.get("valueFrom").is_some() => {
+                        *known = item.clone()
+                    }
                     Some(known) => lay(known, item),
                     None => beneath.push(item.clone()),
                 }
@@ -97,7 +99,8 @@ mod tests {
         .unwrap();
         let merged = execution_spec(&own, &template);
         assert_eq!(merged.entrypoint.as_deref(), Some("main"));
-        let values: Vec<_> = merged.arguments.parameters.iter().map(|p| p.value.as_ref().unwrap().as_str()).collect();
+        let values: Vec<_> =
+            merged.arguments.parameters.iter().map(|p| p.value.as_ref().unwrap().as_str()).collect();
         assert_eq!(values, ["mine", "B"]);
     }
 }

@@ -158,7 +158,11 @@ pub struct CronWorkflowSpec {
 impl CronWorkflowSpec {
     /// All its schedules, old field and new.
     pub fn all_schedules(&self) -> Vec<&str> {
-        self.schedules.iter().map(String::as_str).chain(self.schedule.as_deref().filter(|text| !text.is_empty())).collect()
+        self.schedules
+            .iter()
+            .map(String::as_str)
+            .chain(self.schedule.as_deref().filter(|text| !text.is_empty()))
+            .collect()
     }
 }
 

@@ -49,7 +49,10 @@ impl Scope {
 
     fn knows(&self, tag: &str) -> bool {
         let name = tag.trim();
-        if tag.starts_with('=') || !PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || name.contains("{{") {
+        if tag.starts_with('=')
+            || !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || name.contains("{{")
+        {
             return true;
         }
         self.names.contains(name)
@@ -61,8 +64,17 @@ impl Scope {
     pub(crate) fn of_workflow(meta: &Meta, spec: &WorkflowSpec) -> Scope {
         let mut scope = Scope::default();
         for name in [
-            "name", "namespace", "mainEntrypoint", "serviceAccountName", "uid", "parameters", "parameters.json",
-            "annotations", "annotations.json", "labels", "labels.json",
+            "name",
+            "namespace",
+            "mainEntrypoint",
+            "serviceAccountName",
+            "uid",
+            "parameters",
+            "parameters.json",
+            "annotations",
+            "annotations.json",
+            "labels",
+            "labels.json",
         ] {
             scope.add(format!("workflow.{name}"));
         }
@@ -82,7 +94,10 @@ impl Scope {
             scope.add(format!("workflow.annotations.{name}"));
         }
         if let Some(own) = &spec.workflow_metadata {
-            own.labels.keys().chain(own.labels_from.keys()).for_each(|name| scope.add(format!("workflow.labels.{name}")));
+            own.labels
+                .keys()
+                .chain(own.labels_from.keys())
+                .for_each(|name| scope.add(format!("workflow.labels.{name}")));
             own.annotations.keys().for_each(|name| scope.add(format!("workflow.annotations.{name}")));
         }
         for template in &spec.templates {
@@ -133,7 +148,13 @@ impl Scope {
         if template.daemon == Some(true) {
             self.add(format!("{prefix}.ip"));
         }
-        if template.container.is_some() || template.container_set.is_some() || template.script.is_some() || template.data.is_some() || template.http.is_some() || template.plugin.is_some() {
+        if template.container.is_some()
+            || template.container_set.is_some()
+            || template.script.is_some()
+            || template.data.is_some()
+            || template.http.is_some()
+            || template.plugin.is_some()
+        {
             self.add(format!("{prefix}.outputs.result"));
             self.add(format!("{prefix}.exitCode"));
         }

@@ -4,13 +4,14 @@
 //! The rules and their words are Argo's (its validation runs before anything else and ends a workflow with
 //! `invalid spec: ...`); [`Wrong::what`] is that text. Rules that Argo finds only while running are in `files`.
 
+mod graph;
+
 use std::collections::BTreeSet;
 
-use crate::dag::{Dependency, dependencies_of, unknown_results};
 use crate::io::{Arguments, Parameter};
 use crate::objects::{Workflow, WorkflowSpec, WorkflowTemplate};
 use crate::scope::Scope;
-use crate::template::{Dag, Hook, Step, Template, TemplateRef};
+use crate::template::{Hook, Step, Template, TemplateRef};
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,20 +38,34 @@ pub trait TemplateSource {
 ///
 /// # Errors
 /// The first broken rule.
-pub fn check_workflow(workflow: &Workflow, spec: &WorkflowSpec, source: &dyn TemplateSource) -> Result<(), Wrong> {
+pub fn check_workflow(
+    workflow: &Workflow,
+    spec: &WorkflowSpec,
+    source: &dyn TemplateSource,
+) -> Result<(), Wrong> {
     let name = &workflow.metadata.name;
     if name.len() > 63 {
-        let what = format!("workflow name \"{name}\" must not be more than 63 characters long (currently {})", name.len());
+        let what = format!(
+            "workflow name \"{name}\" must not be more than 63 characters long (currently {})",
+            name.len()
+        );
         return Err(Wrong { what, pointer: "/metadata/name".to_owned() });
     }
-    let checker = Checker { spec, source, globals: Scope::of_workflow(&workflow.metadata, spec), pointer_base: "/spec" };
+    let checker = Checker {
+        spec,
+        source,
+        globals: Scope::of_workflow(&workflow.metadata, spec),
+        pointer_base: "/spec",
+    };
     checker.arguments("spec.arguments.", &spec.arguments, "/spec/arguments", false)?;
     let entrypoint = spec.entrypoint.as_deref().unwrap_or_default();
     if entrypoint.is_empty() {
         return Err(wrong("spec.entrypoint is required", "/spec"));
     }
     let entry = checker.local(entrypoint, "/spec/entrypoint")?;
-    checker.supplied(entry, &spec.arguments, "/spec/entrypoint").map_err(|what| wrong(what, "/spec/entrypoint"))?;
+    checker
+        .supplied(entry, &spec.arguments, "/spec/entrypoint")
+        .map_err(|what| wrong(what, "/spec/entrypoint"))?;
     if let Some(on_exit) = &spec.on_exit {
         checker.local(on_exit, "/spec/onExit")?;
     }
@@ -62,11 +77,17 @@ pub fn check_workflow(workflow: &Workflow, spec: &WorkflowSpec, source: &dyn Tem
 ///
 /// # Errors
 /// The first broken rule.
-pub fn check_workflow_template(template: &WorkflowTemplate, source: &dyn TemplateSource) -> Result<(), Wrong> {
+pub fn check_workflow_template(
+    template: &WorkflowTemplate,
+    source: &dyn TemplateSource,
+) -> Result<(), Wrong> {
     let spec = &template.spec;
     let name = &template.metadata.name;
     if name.len() > 63 {
-        let what = format!("workflow template name \"{name}\" must not be more than 63 characters long (currently {})", name.len());
+        let what = format!(
+            "workflow template name \"{name}\" must not be more than 63 characters long (currently {})",
+            name.len()
+        );
         return Err(Wrong { what, pointer: "/metadata/name".to_owned() });
     }
     let mut globals = Scope::of_workflow(&template.metadata, spec);
@@ -116,7 +137,10 @@ impl<'a> Checker<'a> {
                 return Err(wrong(format!("spec.templates[{index}].name is required"), pointer));
             }
             if !seen.insert(&template.name) {
-                return Err(wrong(format!("spec.templates[{index}].name '{}' is not unique", template.name), format!("{pointer}/name")));
+                return Err(wrong(
+                    format!("spec.templates[{index}].name '{}' is not unique", template.name),
+                    format!("{pointer}/name"),
+                ));
             }
             self.template(template, &self.globals, &pointer)?;
         }
@@ -130,7 +154,12 @@ impl<'a> Checker<'a> {
         match kinds.len() {
             0 => return Err(wrong(format!("templates.{name} template type unspecified. {choose}"), pointer)),
             1 => {}
-            _ => return Err(wrong(format!("templates.{name} multiple template types specified. {choose}"), pointer)),
+            _ => {
+                return Err(wrong(
+                    format!("templates.{name} multiple template types specified. {choose}"),
+                    pointer,
+                ));
+            }
         }
         self.inputs(template, pointer)?;
         let mut scope = outer.clone();
@@ -142,7 +171,14 @@ impl<'a> Checker<'a> {
                     let unique = |other: &&Step| other.name == step.name;
                     let before = groups[..index].iter().flat_map(|group| &group.0).chain(&group.0[..at]);
                     let taken = before.filter(unique).count() > 0;
-                    self.step(template, index, step, taken, &mut scope, &format!("{pointer}/steps/{index}/{at}"))?;
+                    self.step(
+                        template,
+                        index,
+                        step,
+                        taken,
+                        &mut scope,
+                        &format!("{pointer}/steps/{index}/{at}"),
+                    )?;
                 }
             }
         } else if let Some(dag) = &template.dag {
@@ -164,11 +200,17 @@ impl<'a> Checker<'a> {
         for (index, artifact) in template.inputs.artifacts.iter().enumerate() {
             let place = format!("{}/{index}", at("artifacts"));
             if !template.is_leaf() && artifact.path.is_some() {
-                let what = format!("templates.{name}.inputs.artifacts.{}.path only valid in container/script templates", artifact.name);
+                let what = format!(
+                    "templates.{name}.inputs.artifacts.{}.path only valid in container/script templates",
+                    artifact.name
+                );
                 return Err(wrong(what, place));
             }
             if artifact.from.is_some() {
-                return Err(wrong(format!("templates.{name}.inputs.artifacts.{}.from not valid in inputs", artifact.name), place));
+                return Err(wrong(
+                    format!("templates.{name}.inputs.artifacts.{}.from not valid in inputs", artifact.name),
+                    place,
+                ));
             }
         }
         Ok(())
@@ -176,7 +218,8 @@ impl<'a> Checker<'a> {
 
     fn not_for_parents(&self, template: &Template, pointer: &str) -> Result<(), Wrong> {
         if template.active_deadline_seconds.is_some() {
-            let what = format!("templates.{}.activeDeadlineSeconds is only valid for leaf templates", template.name);
+            let what =
+                format!("templates.{}.activeDeadlineSeconds is only valid for leaf templates", template.name);
             return Err(wrong(what, format!("{pointer}/activeDeadlineSeconds")));
         }
         Ok(())
@@ -189,35 +232,54 @@ impl<'a> Checker<'a> {
         }
         if let Some(container) = &template.container {
             let mut mounted: Vec<(String, String)> = Vec::new();
-            for mount in container.get("volumeMounts").and_then(|value| value.as_array()).into_iter().flatten() {
+            for mount in
+                container.get("volumeMounts").and_then(|value| value.as_array()).into_iter().flatten()
+            {
                 let path = mount["mountPath"].as_str().unwrap_or_default().to_owned();
                 mounted.push((path, "container.volumeMounts".to_owned()));
             }
             for (index, artifact) in template.inputs.artifacts.iter().enumerate() {
                 let Some(path) = &artifact.path else { continue };
                 if let Some((_, by)) = mounted.iter().find(|(known, _)| known == path) {
-                    let what = format!("templates.{name}.inputs.artifacts[{index}].path '{path}' already mounted in {by}");
+                    let what = format!(
+                        "templates.{name}.inputs.artifacts[{index}].path '{path}' already mounted in {by}"
+                    );
                     return Err(wrong(what, format!("{pointer}/inputs/artifacts/{index}/path")));
                 }
                 mounted.push((path.clone(), format!("inputs.artifacts.{}", artifact.name)));
             }
         }
-        for (kind, container) in
-            [("container", template.container.as_ref()), ("script", template.script.as_ref().map(|script| &script.container))]
-        {
+        for (kind, container) in [
+            ("container", template.container.as_ref()),
+            ("script", template.script.as_ref().map(|script| &script.container)),
+        ] {
             if let Some(container) = container
                 && container.get("image").and_then(|image| image.as_str()).unwrap_or_default().is_empty()
             {
-                return Err(wrong(format!("templates.{name}.{kind}.image may not be empty"), format!("{pointer}/{kind}")));
+                return Err(wrong(
+                    format!("templates.{name}.{kind}.image may not be empty"),
+                    format!("{pointer}/{kind}"),
+                ));
             }
         }
         if template.parallelism.is_some() {
-            return Err(wrong(format!("templates.{name}.parallelism is only valid for steps and dag templates"), format!("{pointer}/parallelism")));
+            return Err(wrong(
+                format!("templates.{name}.parallelism is only valid for steps and dag templates"),
+                format!("{pointer}/parallelism"),
+            ));
         }
         Ok(())
     }
 
-    fn step(&self, parent: &Template, group: usize, step: &Step, taken: bool, scope: &mut Scope, pointer: &str) -> Result<(), Wrong> {
+    fn step(
+        &self,
+        parent: &Template,
+        group: usize,
+        step: &Step,
+        taken: bool,
+        scope: &mut Scope,
+        pointer: &str,
+    ) -> Result<(), Wrong> {
         let at = format!("templates.{}.steps[{group}]", parent.name);
         if step.name.is_empty() {
             return Err(wrong(format!("{at}.name is required"), pointer));
@@ -230,7 +292,12 @@ impl<'a> Checker<'a> {
         scope.add(format!("{prefix}.status"));
         one_way_to_expand(step).map_err(|what| wrong(format!("{full} {what}"), pointer))?;
         scope.add_items(step);
-        self.arguments(&format!("{full}.arguments."), &step.arguments, &format!("{pointer}/arguments"), false)?;
+        self.arguments(
+            &format!("{full}.arguments."),
+            &step.arguments,
+            &format!("{pointer}/arguments"),
+            false,
+        )?;
         let found = self.target(step, scope, pointer).map_err(|error| error.within(&format!("{full} ")))?;
         let template = known(&found);
         self.hooks(step.hooks.iter(), &full, pointer)?;
@@ -242,17 +309,26 @@ impl<'a> Checker<'a> {
             inner.add_own(inline);
         }
         if let Some(tag) = inner.unknown_in(step) {
-            return Err(wrong(format!("templates.{}.steps failed to resolve {{{{{tag}}}}}", parent.name), pointer));
+            return Err(wrong(
+                format!("templates.{}.steps failed to resolve {{{{{tag}}}}}", parent.name),
+                pointer,
+            ));
         }
         scope.add_outputs(&prefix, template, step.expands());
         self.supply(template, step, &full, pointer)
     }
 
-    fn supply(&self, template: Option<&Template>, step: &Step, full: &str, pointer: &str) -> Result<(), Wrong> {
+    fn supply(
+        &self,
+        template: Option<&Template>,
+        step: &Step,
+        full: &str,
+        pointer: &str,
+    ) -> Result<(), Wrong> {
         match template {
-            Some(template) => {
-                self.supplied(template, &step.arguments, pointer).map_err(|what| wrong(format!("{full} {what}"), pointer))
-            }
+            Some(template) => self
+                .supplied(template, &step.arguments, pointer)
+                .map_err(|what| wrong(format!("{full} {what}"), pointer)),
             None => Ok(()),
         }
     }
@@ -283,7 +359,12 @@ impl<'a> Checker<'a> {
         self.find(step.template.as_deref(), step.template_ref.as_ref(), pointer)
     }
 
-    fn find(&self, name: Option<&str>, reference: Option<&TemplateRef>, pointer: &str) -> Result<Found<'a>, Wrong> {
+    fn find(
+        &self,
+        name: Option<&str>,
+        reference: Option<&TemplateRef>,
+        pointer: &str,
+    ) -> Result<Found<'a>, Wrong> {
         let Some(reference) = reference else {
             return match name.filter(|name| !name.is_empty()) {
                 Some(name) => self.local(name, &format!("{pointer}/template")).map(Found::Known),
@@ -300,8 +381,12 @@ impl<'a> Checker<'a> {
         if reference.template.is_empty() {
             return Err(wrong("template name is required", pointer));
         }
-        let missing =
-            || wrong(format!("template reference {}.{} not found", reference.name, reference.template), pointer.clone());
+        let missing = || {
+            wrong(
+                format!("template reference {}.{} not found", reference.name, reference.template),
+                pointer.clone(),
+            )
+        };
         match self.source.spec_of(&reference.name, reference.cluster_scope) {
             Some(spec) => spec
                 .templates
@@ -314,7 +399,12 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn hooks<'h>(&self, hooks: impl Iterator<Item = (&'h String, &'h Hook)>, base: &str, pointer: &str) -> Result<(), Wrong> {
+    fn hooks<'h>(
+        &self,
+        hooks: impl Iterator<Item = (&'h String, &'h Hook)>,
+        base: &str,
+        pointer: &str,
+    ) -> Result<(), Wrong> {
         for (name, hook) in hooks {
             let place = format!("{pointer}/hooks/{name}");
             if name != "exit" && hook.expression.is_none() {
@@ -325,7 +415,13 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    fn arguments(&self, prefix: &str, arguments: &Arguments, pointer: &str, may_lack: bool) -> Result<(), Wrong> {
+    fn arguments(
+        &self,
+        prefix: &str,
+        arguments: &Arguments,
+        pointer: &str,
+        may_lack: bool,
+    ) -> Result<(), Wrong> {
         names(arguments.parameters.iter().map(|item| item.name.as_str()), &format!("{pointer}/parameters"))
             .map_err(|error| error.within(&format!("{prefix}parameters")))?;
         names(arguments.artifacts.iter().map(|item| item.name.as_str()), &format!("{pointer}/artifacts"))
@@ -337,10 +433,19 @@ impl<'a> Checker<'a> {
         for (index, artifact) in arguments.artifacts.iter().enumerate() {
             let place = format!("{pointer}/artifacts/{index}");
             if artifact.from.is_none() && artifact.from_expression.is_none() && !artifact.has_location() {
-                return Err(wrong(format!("{prefix}{}.from, artifact location, or key is required", artifact.name), place));
+                return Err(wrong(
+                    format!("{prefix}{}.from, artifact location, or key is required", artifact.name),
+                    place,
+                ));
             }
             if artifact.from.is_some() && artifact.from_expression.is_some() {
-                return Err(wrong(format!("{prefix}{} shouldn't have both `from` and `fromExpression` in Artifact", artifact.name), place));
+                return Err(wrong(
+                    format!(
+                        "{prefix}{} shouldn't have both `from` and `fromExpression` in Artifact",
+                        artifact.name
+                    ),
+                    place,
+                ));
             }
         }
         Ok(())
@@ -349,12 +454,21 @@ impl<'a> Checker<'a> {
     fn outputs(&self, template: &Template, scope: &Scope, pointer: &str) -> Result<(), Wrong> {
         let name = &template.name;
         let outputs = &template.outputs;
-        names(outputs.parameters.iter().map(|item| item.name.as_str()), &format!("{pointer}/outputs/parameters"))
-            .map_err(|error| error.within(&format!("templates.{name}.outputs.parameters ")))?;
-        names(outputs.artifacts.iter().map(|item| item.name.as_str()), &format!("{pointer}/outputs/artifacts"))
-            .map_err(|error| error.within(&format!("templates.{name}.outputs.artifacts ")))?;
+        names(
+            outputs.parameters.iter().map(|item| item.name.as_str()),
+            &format!("{pointer}/outputs/parameters"),
+        )
+        .map_err(|error| error.within(&format!("templates.{name}.outputs.parameters ")))?;
+        names(
+            outputs.artifacts.iter().map(|item| item.name.as_str()),
+            &format!("{pointer}/outputs/artifacts"),
+        )
+        .map_err(|error| error.within(&format!("templates.{name}.outputs.artifacts ")))?;
         if let Some(tag) = scope.unknown_in(outputs) {
-            return Err(wrong(format!("templates.{name}.outputs failed to resolve {{{{{tag}}}}}"), format!("{pointer}/outputs")));
+            return Err(wrong(
+                format!("templates.{name}.outputs failed to resolve {{{{{tag}}}}}"),
+                format!("{pointer}/outputs"),
+            ));
         }
         for (index, parameter) in outputs.parameters.iter().enumerate() {
             let place = format!("{pointer}/outputs/parameters/{index}");
@@ -366,7 +480,10 @@ impl<'a> Checker<'a> {
                 continue;
             };
             if parameter.value.is_some() {
-                return Err(wrong(format!("{full} has both valueFrom and value specified. Choose one."), place));
+                return Err(wrong(
+                    format!("{full} has both valueFrom and value specified. Choose one."),
+                    place,
+                ));
             }
             if (template.container.is_some() || template.script.is_some()) && from.path.is_none() {
                 let kind = if template.container.is_some() { "Container" } else { "Script" };
@@ -374,109 +491,10 @@ impl<'a> Checker<'a> {
             }
             if !template.is_leaf() && from.parameter.is_none() && from.expression.is_none() {
                 let kind = if template.dag.is_some() { "DAG" } else { "Steps" };
-                return Err(wrong(format!("{full}.parameter or expression must be specified for {kind} templates"), place));
-            }
-        }
-        Ok(())
-    }
-
-    fn dag(&self, template: &Template, dag: &'a Dag, scope: &mut Scope, pointer: &str) -> Result<(), Wrong> {
-        let name = &template.name;
-        let place = |index: usize| format!("{pointer}/dag/tasks/{index}");
-        if dag.tasks.is_empty() {
-            return Err(wrong(format!("templates.{name} must have at least one task"), format!("{pointer}/dag")));
-        }
-        sorted(dag).map_err(|(what, index)| wrong(format!("templates.{name} sorting failed: {what}"), place(index)))?;
-        names(dag.tasks.iter().map(|task| task.step.name.as_str()), &format!("{pointer}/dag/tasks"))
-            .map_err(|error| error.within(&format!("templates.{name}.tasks")))?;
-        let uses_depends = dag.tasks.iter().any(|task| task.depends.is_some());
-        let mut targets = Vec::new();
-        for (index, task) in dag.tasks.iter().enumerate() {
-            let at = |what: String| wrong(what, place(index));
-            let full = format!("templates.{name}.tasks.{}", task.step.name);
-            if (uses_depends || !task.dependencies.is_empty()) && task.step.name.starts_with(|c: char| c.is_ascii_digit()) {
-                return Err(at(format!("{full} name cannot begin with a digit when using either 'depends' or 'dependencies'")));
-            }
-            if uses_depends && !task.dependencies.is_empty() {
-                return Err(at(format!("templates.{name} cannot use both 'depends' and 'dependencies' in the same DAG template")));
-            }
-            if uses_depends && task.step.continue_on.is_some() {
-                return Err(at(format!(
-                    "templates.{name} cannot use 'continueOn' when using 'depends'. Instead use 'dep-task.Failed'/'dep-task.Errored'"
-                )));
-            }
-            let found = self.target(&task.step, scope, &place(index)).map_err(|error| error.within(&format!("{full} ")))?;
-            targets.push(known(&found));
-            if let Some((of, result)) = unknown_results(task) {
-                return Err(at(format!("{full} task result '{result}' for task '{of}' is invalid")));
-            }
-            for (dependency, kind) in dependencies_of(task) {
-                let expands = dag.tasks.iter().any(|task| task.step.name == dependency && task.step.expands());
-                if kind == Dependency::Items && !expands {
-                    return Err(at(format!(
-                        "templates.{name}.tasks.{dependency} dependency '{dependency}' uses an items-based condition such as .AnySucceeded or .AllFailed but does not contain any items"
-                    )));
-                }
-            }
-        }
-        self.dag_targets(name, dag, scope, pointer)?;
-        for (task, target) in dag.tasks.iter().zip(&targets) {
-            scope.add_outputs(&format!("tasks.{}", task.step.name), *target, task.step.expands());
-        }
-        for (index, task) in dag.tasks.iter().enumerate() {
-            self.task_references(name, dag, index, scope, &place(index))?;
-            let full = format!("templates.{name}.tasks.{}", task.step.name);
-            self.supply(targets[index], &task.step, &full, &place(index))?;
-            self.hooks(task.step.hooks.iter(), &full, &place(index))?;
-        }
-        Ok(())
-    }
-
-    fn dag_targets(&self, name: &str, dag: &Dag, scope: &Scope, pointer: &str) -> Result<(), Wrong> {
-        let Some(target) = dag.target.as_deref().filter(|target| !target.is_empty()) else { return Ok(()) };
-        let place = format!("{pointer}/dag/target");
-        if let Some(tag) = scope.unknown_in(&target) {
-            return Err(wrong(format!("templates.{name}.targets failed to resolve {{{{{tag}}}}}"), place));
-        }
-        for target in target.split(' ').filter(|target| !target.starts_with("{{")) {
-            if !dag.tasks.iter().any(|task| task.step.name == target) {
-                return Err(wrong(format!("templates.{name}.targets: target '{target}' is not defined"), place));
-            }
-        }
-        Ok(())
-    }
-
-    fn task_references(&self, name: &str, dag: &Dag, index: usize, scope: &Scope, pointer: &str) -> Result<(), Wrong> {
-        let task = &dag.tasks[index];
-        let full = format!("templates.{name}.tasks.{}", task.step.name);
-        let at = |what: String| wrong(format!("{full} {what}"), pointer);
-        let ancestors = ancestors(dag, &task.step.name);
-        let mut inner = scope.clone();
-        for ancestor in ancestors.iter().chain([&task.step.name]) {
-            inner.add(format!("tasks.{ancestor}.status"));
-        }
-        inner.add_items(&task.step);
-        if let Some(inline) = &task.step.inline {
-            inner.add_own(inline);
-        }
-        one_way_to_expand(&task.step).map_err(|what| at(what.to_owned()))?;
-        if let Some(tag) = inner.unknown_in(task) {
-            return Err(at(format!("failed to resolve {{{{{tag}}}}}")));
-        }
-        self.arguments(&format!("{full}.arguments."), &task.step.arguments, &format!("{pointer}/arguments"), false)?;
-        let missing = |text: &str| {
-            let rest = text.strip_prefix("{{tasks.")?;
-            let other = rest.split('.').next()?;
-            (!ancestors.iter().any(|known| known == other)).then(|| other.to_owned())
-        };
-        for parameter in &task.step.arguments.parameters {
-            if let Some(other) = parameter.value.as_ref().and_then(|value| missing(value.as_str())) {
-                return Err(at(format!("missing dependency '{other}' for parameter '{}'", parameter.name)));
-            }
-        }
-        for artifact in &task.step.arguments.artifacts {
-            if let Some(other) = artifact.from.as_deref().and_then(missing) {
-                return Err(at(format!("missing dependency '{other}' for artifact '{}'", artifact.name)));
+                return Err(wrong(
+                    format!("{full}.parameter or expression must be specified for {kind} templates"),
+                    place,
+                ));
             }
         }
         Ok(())
@@ -519,7 +537,10 @@ fn argument_value(prefix: &str, parameter: &Parameter, may_lack: bool) -> Result
     }
     if let Some(from) = &parameter.value_from {
         let allowed = from.config_map_key_ref.is_some() || from.event.is_some() || from.supplied.is_some();
-        let others = from.path.is_some() || from.json_path.is_some() || from.parameter.is_some() || from.expression.is_some();
+        let others = from.path.is_some()
+            || from.json_path.is_some()
+            || from.parameter.is_some()
+            || from.expression.is_some();
         if !allowed || others {
             return Err(format!("{name}.valueFrom only allows: default, configMapKeyRef and supplied"));
         }
@@ -547,62 +568,14 @@ fn names<'n>(items: impl Iterator<Item = &'n str>, pointer: &str) -> Result<(), 
             return Err(wrong(format!("[{index}].name is required"), place));
         }
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.') {
-            return Err(wrong(format!("[{index}].name: '{name}' is invalid: it may hold letters, digits, '-' and '_' only"), place));
+            return Err(wrong(
+                format!("[{index}].name: '{name}' is invalid: it may hold letters, digits, '-' and '_' only"),
+                place,
+            ));
         }
         if !seen.insert(name) {
             return Err(wrong(format!("[{index}].name '{name}' is not unique"), place));
         }
     }
     Ok(())
-}
-
-/// The order of tasks must exist: no name twice, no unknown name, no circle.
-fn sorted(dag: &Dag) -> Result<(), (String, usize)> {
-    let position = |name: &str| dag.tasks.iter().position(|task| task.step.name == name);
-    for (index, task) in dag.tasks.iter().enumerate() {
-        if position(&task.step.name) != Some(index) {
-            return Err((format!("duplicated nodeName {}", task.step.name), index));
-        }
-    }
-    let mut waits: Vec<usize> = Vec::new();
-    for (index, task) in dag.tasks.iter().enumerate() {
-        let dependencies = dependencies_of(task);
-        if let Some(ghost) = dependencies.keys().find(|name| position(name).is_none()) {
-            return Err((format!("invalid dependency {ghost}"), index));
-        }
-        waits.push(dependencies.len());
-    }
-    let mut ready: Vec<usize> = (0..dag.tasks.len()).filter(|at| waits[*at] == 0).collect();
-    let mut done = 0;
-    while let Some(at) = ready.pop() {
-        done += 1;
-        for (index, task) in dag.tasks.iter().enumerate() {
-            if dependencies_of(task).contains_key(&dag.tasks[at].step.name) {
-                waits[index] -= 1;
-                if waits[index] == 0 {
-                    ready.push(index);
-                }
-            }
-        }
-    }
-    match waits.iter().position(|count| *count > 0) {
-        Some(index) if done < dag.tasks.len() => Err(("graph with cycle".to_owned(), index)),
-        _ => Ok(()),
-    }
-}
-
-/// All tasks before a task, nearest last.
-fn ancestors(dag: &Dag, name: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let mut ahead = vec![name.to_owned()];
-    while let Some(name) = ahead.pop() {
-        let Some(task) = dag.tasks.iter().find(|task| task.step.name == name) else { continue };
-        for dependency in dependencies_of(task).into_keys() {
-            if !found.contains(&dependency) {
-                found.push(dependency.clone());
-                ahead.push(dependency);
-            }
-        }
-    }
-    found
 }

@@ -103,7 +103,11 @@ pub struct Template {
 impl Template {
     /// Whether the template is one pod.
     pub fn is_pod(&self) -> bool {
-        self.container.is_some() || self.script.is_some() || self.container_set.is_some() || self.resource.is_some() || self.data.is_some()
+        self.container.is_some()
+            || self.script.is_some()
+            || self.container_set.is_some()
+            || self.resource.is_some()
+            || self.data.is_some()
     }
 
     /// Whether the template has no children of its own.
@@ -201,7 +205,8 @@ impl Step {
 
     /// The hook that runs when it has ended.
     pub fn exit_hook(&self) -> Option<Hook> {
-        let old = || self.on_exit.clone().map(|template| Hook { template: Some(template), ..Hook::default() });
+        let old =
+            || self.on_exit.clone().map(|template| Hook { template: Some(template), ..Hook::default() });
         self.hooks.get("exit").cloned().or_else(old)
     }
 }

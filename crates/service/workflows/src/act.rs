@@ -15,13 +15,22 @@ use crate::{Error, objects};
 pub(crate) const LABEL_CONFIG_MAP: &str = "workflows.argoproj.io/configmap-type";
 
 /// Does one thing. True when something was learnt that the engine should know at once.
-pub(crate) async fn act(context: &Context, key: &Key, memory: &mut Memory, action: Action) -> Result<bool, Error> {
+pub(crate) async fn act(
+    context: &Context,
+    key: &Key,
+    memory: &mut Memory,
+    action: Action,
+) -> Result<bool, Error> {
     match action {
-        Action::CreatePod { node_id, name, manifest } => create_pod(context, key, memory, node_id, &name, manifest).await,
+        Action::CreatePod { node_id, name, manifest } => {
+            create_pod(context, key, memory, node_id, &name, manifest).await
+        }
         Action::DeletePod { name } => delete(context, key, "Pod", &name).await,
         Action::CompletePod { name } => {
             let pods = within(&context.client, &key.namespace, &core("Pod"));
-            let patch = Patch::Merge(json!({"metadata": {"labels": {galley_argo_workflows::LABEL_COMPLETED: "true"}}}));
+            let patch = Patch::Merge(
+                json!({"metadata": {"labels": {galley_argo_workflows::LABEL_COMPLETED: "true"}}}),
+            );
             match pods.patch(&name, &PatchParams::default(), &patch).await {
                 Ok(_) => Ok(false),
                 Err(error) if code_of(&error) == Some(404) => Ok(false),
@@ -38,12 +47,16 @@ pub(crate) async fn act(context: &Context, key: &Key, memory: &mut Memory, actio
         }
         Action::Resource(request) => {
             let result = objects::perform(context, key, &request).await?;
-            memory.answers.insert(request.node_id.clone(), ResourceSeen { node_id: request.node_id.clone(), result });
+            memory
+                .answers
+                .insert(request.node_id.clone(), ResourceSeen { node_id: request.node_id.clone(), result });
             Ok(true)
         }
         Action::CreateClaim { manifest } => create_claim(context, key, memory, manifest).await,
         Action::DeleteClaim { name } => delete(context, key, "PersistentVolumeClaim", &name).await,
-        Action::SaveCache { cache, key: entry_key, entry } => save_cache(context, key, &cache, &entry_key, entry).await,
+        Action::SaveCache { cache, key: entry_key, entry } => {
+            save_cache(context, key, &cache, &entry_key, entry).await
+        }
         Action::WakeAt(_) => Ok(false),
     }
 }
@@ -52,7 +65,14 @@ fn object(manifest: Value, what: &str) -> Result<DynamicObject, Error> {
     serde_json::from_value(manifest).map_err(|source| Error::Form { what: what.to_owned(), source })
 }
 
-async fn create_pod(context: &Context, key: &Key, memory: &mut Memory, node_id: String, name: &str, manifest: Value) -> Result<bool, Error> {
+async fn create_pod(
+    context: &Context,
+    key: &Key,
+    memory: &mut Memory,
+    node_id: String,
+    name: &str,
+    manifest: Value,
+) -> Result<bool, Error> {
     let pod = match object(manifest, name) {
         Ok(pod) => pod,
         Err(error) => {
@@ -75,7 +95,12 @@ async fn create_pod(context: &Context, key: &Key, memory: &mut Memory, node_id: 
     }
 }
 
-async fn create_claim(context: &Context, key: &Key, memory: &mut Memory, manifest: Value) -> Result<bool, Error> {
+async fn create_claim(
+    context: &Context,
+    key: &Key,
+    memory: &mut Memory,
+    manifest: Value,
+) -> Result<bool, Error> {
     let name = manifest["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     if memory.claims.contains(&name) {
         return Ok(false);
@@ -100,7 +125,13 @@ async fn delete(context: &Context, key: &Key, kind: &str, name: &str) -> Result<
     }
 }
 
-async fn save_cache(context: &Context, key: &Key, cache: &str, entry_key: &str, entry: String) -> Result<bool, Error> {
+async fn save_cache(
+    context: &Context,
+    key: &Key,
+    cache: &str,
+    entry_key: &str,
+    entry: String,
+) -> Result<bool, Error> {
     let maps = within(&context.client, &key.namespace, &core("ConfigMap"));
     let patch = Patch::Merge(json!({"data": {entry_key: entry}}));
     match maps.patch(cache, &PatchParams::default(), &patch).await {

@@ -34,7 +34,8 @@ pub(crate) fn to_value(object: &DynamicObject) -> Value {
 /// An untyped object as one of our types.
 pub(crate) fn typed<T: DeserializeOwned>(object: &DynamicObject) -> Result<T, Error> {
     let name = object.metadata.name.clone().unwrap_or_default();
-    serde_json::from_value(to_value(object)).map_err(|source| Error::Form { what: format!("object {name}"), source })
+    serde_json::from_value(to_value(object))
+        .map_err(|source| Error::Form { what: format!("object {name}"), source })
 }
 
 /// All templates that a workflow of a namespace may use.
@@ -43,7 +44,8 @@ pub(crate) async fn templates(client: &Client, namespace: &str) -> Result<Templa
     let own = within(client, namespace, &argo("WorkflowTemplate"));
     let cluster: Api<DynamicObject> = Api::all_with(client.clone(), &argo("ClusterWorkflowTemplate"));
     for (api, into) in [(own, &mut templates.namespaced), (cluster, &mut templates.cluster)] {
-        let list = api.list(&ListParams::default()).await.map_err(Error::api("listing workflow templates"))?;
+        let list =
+            api.list(&ListParams::default()).await.map_err(Error::api("listing workflow templates"))?;
         for object in list {
             let name = object.metadata.name.clone().unwrap_or_default();
             let spec = to_value(&object)["spec"].clone();
@@ -51,7 +53,9 @@ pub(crate) async fn templates(client: &Client, namespace: &str) -> Result<Templa
                 Ok(spec) => {
                     into.insert(name, spec);
                 }
-                Err(error) => tracing::warn!(template = name, %error, "a template cannot be read and is passed over"),
+                Err(error) => {
+                    tracing::warn!(template = name, %error, "a template cannot be read and is passed over")
+                }
             }
         }
     }
@@ -59,7 +63,11 @@ pub(crate) async fn templates(client: &Client, namespace: &str) -> Result<Templa
 }
 
 /// Reads a workflow; `None` when there is none.
-pub(crate) async fn workflow(client: &Client, namespace: &str, name: &str) -> Result<Option<DynamicObject>, Error> {
+pub(crate) async fn workflow(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<DynamicObject>, Error> {
     let api = within(client, namespace, &argo("Workflow"));
     api.get_opt(name).await.map_err(Error::api(format!("reading workflow {namespace}/{name}")))
 }

@@ -43,7 +43,9 @@ pub(crate) async fn look(context: Arc<Context>, key: Key) -> Outcome {
 async fn reconcile(context: &Context, key: &Key) -> Result<Outcome, Error> {
     let crons = within(&context.client, &key.namespace, &argo("CronWorkflow"));
     let what = format!("reading CronWorkflow {}/{}", key.namespace, key.name);
-    let Some(object) = crons.get_opt(&key.name).await.map_err(Error::api(what))? else { return Ok(Outcome::Done) };
+    let Some(object) = crons.get_opt(&key.name).await.map_err(Error::api(what))? else {
+        return Ok(Outcome::Done);
+    };
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(Outcome::Done);
     }
@@ -103,7 +105,9 @@ impl Schedules {
         let all: Result<Vec<Cron>, String> = spec
             .all_schedules()
             .into_iter()
-            .map(|text| parser.parse(text).map_err(|error| format!("cron schedule {text} is malformed: {error}")))
+            .map(|text| {
+                parser.parse(text).map_err(|error| format!("cron schedule {text} is malformed: {error}"))
+            })
             .collect();
         match all? {
             all if all.is_empty() => Err("cron workflow must have at least one schedule".to_owned()),
@@ -114,18 +118,33 @@ impl Schedules {
     /// The first moment after this one.
     fn after(&self, moment: Timestamp) -> Option<Timestamp> {
         let from: Zoned = moment.to_zoned(self.zone.clone());
-        self.all.iter().filter_map(|cron| cron.find_next_occurrence(&from, false).ok()).map(|next| next.timestamp()).min()
+        self.all
+            .iter()
+            .filter_map(|cron| cron.find_next_occurrence(&from, false).ok())
+            .map(|next| next.timestamp())
+            .min()
     }
 
     /// The last moment not after this one.
     fn latest(&self, moment: Timestamp) -> Option<Timestamp> {
         let from: Zoned = moment.to_zoned(self.zone.clone());
-        self.all.iter().filter_map(|cron| cron.find_previous_occurrence(&from, true).ok()).map(|last| last.timestamp()).max()
+        self.all
+            .iter()
+            .filter_map(|cron| cron.find_previous_occurrence(&from, true).ok())
+            .map(|last| last.timestamp())
+            .max()
     }
 }
 
 /// The moment that is due and has not been considered yet.
-fn due(context: &Context, key: &Key, cron: &CronWorkflow, status: &CronWorkflowStatus, schedules: &Schedules, now: Timestamp) -> Option<Timestamp> {
+fn due(
+    context: &Context,
+    key: &Key,
+    cron: &CronWorkflow,
+    status: &CronWorkflowStatus,
+    schedules: &Schedules,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let latest = schedules.latest(now)?;
     let since = [status.last_scheduled_time, cron.metadata.creation_timestamp].into_iter().flatten().max();
     let deadline = cron.spec.starting_deadline_seconds.unwrap_or(GRACE);
@@ -149,7 +168,11 @@ fn leave_out(context: &Context, key: &Key, due: Timestamp) {
 async fn runs_of(context: &Context, key: &Key) -> Result<Vec<DynamicObject>, Error> {
     let workflows = within(&context.client, &key.namespace, &argo("Workflow"));
     let own = ListParams::default().labels(&format!("{LABEL_CRON}={}", key.name));
-    Ok(workflows.list(&own).await.map_err(Error::api(format!("listing the runs of {}/{}", key.namespace, key.name)))?.items)
+    Ok(workflows
+        .list(&own)
+        .await
+        .map_err(Error::api(format!("listing the runs of {}/{}", key.namespace, key.name)))?
+        .items)
 }
 
 /// The phase of a run; labels follow the status and may be a moment late.
@@ -209,7 +232,14 @@ fn stop_for_good(cron: &CronWorkflow, status: &mut CronWorkflowStatus) {
 }
 
 /// Begins a run, if the policy and the condition allow it.
-async fn begin(context: &Context, key: &Key, cron: &CronWorkflow, status: &mut CronWorkflowStatus, runs: &[DynamicObject], due: Timestamp) -> Result<(), Error> {
+async fn begin(
+    context: &Context,
+    key: &Key,
+    cron: &CronWorkflow,
+    status: &mut CronWorkflowStatus,
+    runs: &[DynamicObject],
+    due: Timestamp,
+) -> Result<(), Error> {
     if let Some(when) = cron.spec.when.as_deref().filter(|text| !text.is_empty()) {
         let bare = when.trim().trim_start_matches("{{=").trim_start_matches('=').trim_end_matches("}}");
         match galley_expr::eval_bool(bare, &names(cron, status)) {
@@ -219,13 +249,15 @@ async fn begin(context: &Context, key: &Key, cron: &CronWorkflow, status: &mut C
                 return Ok(());
             }
             Err(error) => {
-                status.conditions = vec![json!({"type": "SpecError", "status": "True", "message": format!("when: {error}")})];
+                status.conditions =
+                    vec![json!({"type": "SpecError", "status": "True", "message": format!("when: {error}")})];
                 return Ok(());
             }
         }
     }
     let name = format!("{}-{}", key.name, due.as_second());
-    let active: Vec<&DynamicObject> = runs.iter().filter(|run| !has_ended(run) && run.name_any() != name).collect();
+    let active: Vec<&DynamicObject> =
+        runs.iter().filter(|run| !has_ended(run) && run.name_any() != name).collect();
     let workflows = within(&context.client, &key.namespace, &argo("Workflow"));
     match cron.spec.concurrency_policy.as_deref().unwrap_or("Allow") {
         "Forbid" if !active.is_empty() => {
@@ -237,19 +269,26 @@ async fn begin(context: &Context, key: &Key, cron: &CronWorkflow, status: &mut C
             for run in active {
                 let patch = Patch::Merge(json!({"spec": {"shutdown": "Terminate"}}));
                 let result = workflows.patch(&run.name_any(), &PatchParams::default(), &patch).await;
-                if let Err(error) = result.map(|_| ()).or_else(|error| if code_of(&error) == Some(404) { Ok(()) } else { Err(error) }) {
+                if let Err(error) = result
+                    .map(|_| ())
+                    .or_else(|error| if code_of(&error) == Some(404) { Ok(()) } else { Err(error) })
+                {
                     return Err(Error::api(format!("ending workflow {}", run.name_any()))(error));
                 }
             }
         }
         _ => {}
     }
-    let run: DynamicObject = serde_json::from_value(run_of(cron, &name, due)).map_err(|source| Error::Form { what: name.clone(), source })?;
+    let run: DynamicObject = serde_json::from_value(run_of(cron, &name, due))
+        .map_err(|source| Error::Form { what: name.clone(), source })?;
     let made = match workflows.create(&PostParams::default(), &run).await {
         Ok(made) => made,
-        Err(error) if code_of(&error) == Some(409) => workflows.get(&name).await.map_err(Error::api(format!("reading workflow {name}")))?,
+        Err(error) if code_of(&error) == Some(409) => {
+            workflows.get(&name).await.map_err(Error::api(format!("reading workflow {name}")))?
+        }
         Err(kube::Error::Api(refusal)) if refusal.code < 500 => {
-            status.conditions = vec![json!({"type": "SubmissionError", "status": "True", "message": refusal.message})];
+            status.conditions =
+                vec![json!({"type": "SubmissionError", "status": "True", "message": refusal.message})];
             return Ok(());
         }
         Err(error) => return Err(Error::api(format!("making workflow {name}"))(error)),
@@ -289,10 +328,15 @@ fn run_of(cron: &CronWorkflow, name: &str, due: Timestamp) -> Value {
     })
 }
 
-async fn write(context: &Context, key: &Key, object: DynamicObject, status: &CronWorkflowStatus) -> Result<(), Error> {
+async fn write(
+    context: &Context,
+    key: &Key,
+    object: DynamicObject,
+    status: &CronWorkflowStatus,
+) -> Result<(), Error> {
     let mut changed = object;
-    changed.data["status"] =
-        serde_json::to_value(status).map_err(|source| Error::Form { what: format!("status of {}", key.name), source })?;
+    changed.data["status"] = serde_json::to_value(status)
+        .map_err(|source| Error::Form { what: format!("status of {}", key.name), source })?;
     let crons = within(&context.client, &key.namespace, &argo("CronWorkflow"));
     crons
         .replace_status(&key.name, &PostParams::default(), &changed)
@@ -302,12 +346,23 @@ async fn write(context: &Context, key: &Key, object: DynamicObject, status: &Cro
 }
 
 /// Deletes runs beyond the limits of history, the oldest first.
-async fn collect(context: &Context, key: &Key, spec: &CronWorkflowSpec, runs: &[DynamicObject]) -> Result<(), Error> {
+async fn collect(
+    context: &Context,
+    key: &Key,
+    spec: &CronWorkflowSpec,
+    runs: &[DynamicObject],
+) -> Result<(), Error> {
     let workflows = within(&context.client, &key.namespace, &argo("Workflow"));
-    let limits = [(true, spec.successful_jobs_history_limit.unwrap_or(3)), (false, spec.failed_jobs_history_limit.unwrap_or(1))];
+    let limits = [
+        (true, spec.successful_jobs_history_limit.unwrap_or(3)),
+        (false, spec.failed_jobs_history_limit.unwrap_or(1)),
+    ];
     for (wanted, limit) in limits {
-        let mut ended: Vec<&DynamicObject> = runs.iter().filter(|run| has_ended(run) && (phase_of(run) == "Succeeded") == wanted).collect();
-        ended.sort_by_key(|run| std::cmp::Reverse(run.data["status"]["finishedAt"].as_str().unwrap_or_default().to_owned()));
+        let mut ended: Vec<&DynamicObject> =
+            runs.iter().filter(|run| has_ended(run) && (phase_of(run) == "Succeeded") == wanted).collect();
+        ended.sort_by_key(|run| {
+            std::cmp::Reverse(run.data["status"]["finishedAt"].as_str().unwrap_or_default().to_owned())
+        });
         for run in ended.into_iter().skip(usize::try_from(limit).unwrap_or(0)) {
             let name = run.name_any();
             match workflows.delete(&name, &DeleteParams::background()).await {
@@ -336,14 +391,25 @@ mod tests {
         };
         check("2026-01-10T12:00:00Z", "2026-01-11T01:30:00Z");
         check("2026-07-10T12:00:00Z", "2026-07-11T00:30:00Z");
-        let nightly = schedules(json!({"schedules": ["0 2 * * *", "0 14 * * 1"], "timezone": "Etc/UTC"})).unwrap();
-        assert_eq!(nightly.latest("2026-11-02T13:59:59Z".parse().unwrap()), Some("2026-11-02T02:00:00Z".parse().unwrap()));
-        assert_eq!(nightly.latest("2026-11-02T14:00:00Z".parse().unwrap()), Some("2026-11-02T14:00:00Z".parse().unwrap()));
+        let nightly =
+            schedules(json!({"schedules": ["0 2 * * *", "0 14 * * 1"], "timezone": "Etc/UTC"})).unwrap();
+        assert_eq!(
+            nightly.latest("2026-11-02T13:59:59Z".parse().unwrap()),
+            Some("2026-11-02T02:00:00Z".parse().unwrap())
+        );
+        assert_eq!(
+            nightly.latest("2026-11-02T14:00:00Z".parse().unwrap()),
+            Some("2026-11-02T14:00:00Z".parse().unwrap())
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_told() {
-        for wrong in [json!({"schedules": ["61 * * * *"]}), json!({}), json!({"schedules": ["@daily"], "timezone": "Mars/Olympus"})] {
+        for wrong in [
+            json!({"schedules": ["61 * * * *"]}),
+            json!({}),
+            json!({"schedules": ["@daily"], "timezone": "Mars/Olympus"}),
+        ] {
             assert!(schedules(wrong.clone()).is_err(), "{wrong}");
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use galley_argo_workflows::{
-    API_VERSION, Arguments, Externals, LABEL_CRON, LABEL_TEMPLATE, Manifest, NodePhase, NodeType, Parameter, Workflow,
-    WorkflowPhase, WorkflowSpec, WorkflowTemplateRef, check_files, check_workflow, execution_spec,
+    API_VERSION, Arguments, Externals, LABEL_CRON, LABEL_TEMPLATE, Manifest, NodePhase, NodeType, Parameter,
+    Workflow, WorkflowPhase, WorkflowSpec, WorkflowTemplateRef, check_files, check_workflow, execution_spec,
 };
 use galley_problem::{Kind, Problem, did_you_mean};
 use galley_workflow::Templates;
@@ -44,7 +44,12 @@ pub enum SubmitFrom {
 ///
 /// # Errors
 /// A problem that says what is wrong with the file, the template or the parameters.
-pub async fn submit(client: &Client, namespace: &str, from: SubmitFrom, parameters: &BTreeMap<String, String>) -> Result<String, Problem> {
+pub async fn submit(
+    client: &Client,
+    namespace: &str,
+    from: SubmitFrom,
+    parameters: &BTreeMap<String, String>,
+) -> Result<String, Problem> {
     submit_as(client, namespace, from, parameters, None).await
 }
 
@@ -52,7 +57,13 @@ pub async fn submit(client: &Client, namespace: &str, from: SubmitFrom, paramete
 ///
 /// # Errors
 /// As [`submit`].
-pub async fn submit_as(client: &Client, namespace: &str, from: SubmitFrom, parameters: &BTreeMap<String, String>, name: Option<&str>) -> Result<String, Problem> {
+pub async fn submit_as(
+    client: &Client,
+    namespace: &str,
+    from: SubmitFrom,
+    parameters: &BTreeMap<String, String>,
+    name: Option<&str>,
+) -> Result<String, Problem> {
     let templates = api::templates(client, namespace).await?;
     let mut workflow = prepare(client, namespace, from, &templates).await?;
     workflow.api_version = API_VERSION.to_owned();
@@ -62,11 +73,14 @@ pub async fn submit_as(client: &Client, namespace: &str, from: SubmitFrom, param
         workflow.metadata.name = name.to_owned();
         workflow.metadata.generate_name = None;
     }
-    let beneath = workflow.spec.workflow_template_ref.as_ref().and_then(|reference| spec_of(&templates, reference));
+    let beneath =
+        workflow.spec.workflow_template_ref.as_ref().and_then(|reference| spec_of(&templates, reference));
     give(&mut workflow.spec.arguments, beneath, parameters)?;
-    let spec = beneath.map_or_else(|| workflow.spec.clone(), |beneath| execution_spec(&workflow.spec, beneath));
+    let spec =
+        beneath.map_or_else(|| workflow.spec.clone(), |beneath| execution_spec(&workflow.spec, beneath));
     check_workflow(&workflow, &spec, &templates).map_err(|wrong| {
-        Problem::new("G0503", Kind::Invalid, format!("{}.", wrong.what.trim_end_matches('.'))).try_this(remedy(&wrong.what))
+        Problem::new("G0503", Kind::Invalid, format!("{}.", wrong.what.trim_end_matches('.')))
+            .try_this(remedy(&wrong.what))
     })?;
     let object: DynamicObject = serde_json::to_value(&workflow)
         .and_then(serde_json::from_value)
@@ -82,7 +96,8 @@ fn remedy(what: &str) -> String {
     if what.contains(".value or ") {
         "Give the missing parameter: `-p name=value`.".to_owned()
     } else {
-        "Correct the file and submit it again; `galley pipeline check` finds such mistakes beforehand.".to_owned()
+        "Correct the file and submit it again; `galley pipeline check` finds such mistakes beforehand."
+            .to_owned()
     }
 }
 
@@ -91,13 +106,19 @@ fn spec_of<'a>(templates: &'a Templates, reference: &WorkflowTemplateRef) -> Opt
     all.get(&reference.name)
 }
 
-async fn prepare(client: &Client, namespace: &str, from: SubmitFrom, templates: &Templates) -> Result<Workflow, Problem> {
+async fn prepare(
+    client: &Client,
+    namespace: &str,
+    from: SubmitFrom,
+    templates: &Templates,
+) -> Result<Workflow, Problem> {
     match from {
         SubmitFrom::WorkflowTemplate(name) => referring(name, false, templates),
         SubmitFrom::ClusterWorkflowTemplate(name) => referring(name, true, templates),
         SubmitFrom::CronWorkflow(name) => {
             let crons = within(client, namespace, &argo("CronWorkflow"));
-            let found = crons.get_opt(&name).await.map_err(Error::api(format!("reading CronWorkflow {name}")))?;
+            let found =
+                crons.get_opt(&name).await.map_err(Error::api(format!("reading CronWorkflow {name}")))?;
             let found = found.ok_or_else(|| missing("CronWorkflow", &name, std::iter::empty()))?;
             let cron = as_cron(&found)?;
             let mut workflow = Workflow { spec: cron.spec.workflow_spec, ..Workflow::default() };
@@ -136,7 +157,8 @@ fn missing<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
 }
 
 fn from_file(name: &str, text: &str) -> Result<Workflow, Problem> {
-    let manifests = check_files(&[(name, text)], Externals::Allowed).map_err(|mut problems| problems.remove(0))?;
+    let manifests =
+        check_files(&[(name, text)], Externals::Allowed).map_err(|mut problems| problems.remove(0))?;
     let mut workflows = manifests.into_iter().filter_map(|manifest| match manifest {
         Manifest::Workflow(workflow) => Some(*workflow),
         _ => None,
@@ -146,22 +168,31 @@ fn from_file(name: &str, text: &str) -> Result<Workflow, Problem> {
         (None, _) => Err(Problem::new("G0507", Kind::Invalid, "There is no Workflow in this file.")
             .at(name, 1, 1)
             .try_this("Templates are run with `--from workflowtemplate/NAME`.")),
-        (Some(_), Some(_)) => Err(Problem::new("G0507", Kind::Invalid, "There is more than one Workflow in this file.")
-            .at(name, 1, 1)
-            .try_this("Put each into a file of its own.")),
+        (Some(_), Some(_)) => {
+            Err(Problem::new("G0507", Kind::Invalid, "There is more than one Workflow in this file.")
+                .at(name, 1, 1)
+                .try_this("Put each into a file of its own."))
+        }
     }
 }
 
 /// Puts parameters in; each must be one that the workflow has.
-fn give(arguments: &mut Arguments, beneath: Option<&WorkflowSpec>, given: &BTreeMap<String, String>) -> Result<(), Problem> {
+fn give(
+    arguments: &mut Arguments,
+    beneath: Option<&WorkflowSpec>,
+    given: &BTreeMap<String, String>,
+) -> Result<(), Problem> {
     for (name, value) in given {
-        let known = |parameters: &[Parameter]| parameters.iter().find(|parameter| parameter.name == *name).cloned();
+        let known =
+            |parameters: &[Parameter]| parameters.iter().find(|parameter| parameter.name == *name).cloned();
         let own = known(&arguments.parameters);
         let template = beneath.and_then(|spec| known(&spec.arguments.parameters));
         let Some(mut parameter) = own.or(template) else {
-            let names = beneath.iter().flat_map(|spec| &spec.arguments.parameters).chain(&arguments.parameters);
+            let names =
+                beneath.iter().flat_map(|spec| &spec.arguments.parameters).chain(&arguments.parameters);
             let names: Vec<&str> = names.map(|parameter| parameter.name.as_str()).collect();
-            let problem = Problem::new("G0508", Kind::Usage, format!("The workflow has no parameter `{name}`."));
+            let problem =
+                Problem::new("G0508", Kind::Usage, format!("The workflow has no parameter `{name}`."));
             return Err(match did_you_mean(name, names.iter().copied()) {
                 Some(near) => problem.try_this(format!("Did you mean `{near}`?")),
                 None if names.is_empty() => problem.try_this("It takes no parameters."),
@@ -198,7 +229,8 @@ pub async fn resume(client: &Client, namespace: &str, name: &str) -> Result<(), 
             other => return other,
         }
     }
-    Err(Problem::new("G0509", Kind::Conflict, format!("Workflow `{name}` changes too fast to be resumed.")).try_this("Try again."))
+    Err(Problem::new("G0509", Kind::Conflict, format!("Workflow `{name}` changes too fast to be resumed."))
+        .try_this("Try again."))
 }
 
 async fn try_resume(client: &Client, namespace: &str, name: &str) -> Result<(), Problem> {
@@ -209,7 +241,10 @@ async fn try_resume(client: &Client, namespace: &str, name: &str) -> Result<(), 
     let mut done = false;
     if workflow.spec.suspend == Some(true) {
         let patch = Patch::Merge(json!({"spec": {"suspend": null}}));
-        object = workflows.patch(name, &PatchParams::default(), &patch).await.map_err(Error::api("resuming the workflow"))?;
+        object = workflows
+            .patch(name, &PatchParams::default(), &patch)
+            .await
+            .map_err(Error::api("resuming the workflow"))?;
         workflow = as_workflow(&object)?;
         done = true;
     }
@@ -224,8 +259,10 @@ async fn try_resume(client: &Client, namespace: &str, name: &str) -> Result<(), 
             if parameter.value.is_none() {
                 let default = parameter.value_from.as_ref().and_then(|from| from.default.clone());
                 parameter.value = Some(default.ok_or_else(|| {
-                    let what = format!("`{}` waits for the value of `{}`.", node.display_name, parameter.name);
-                    Problem::new("G0512", Kind::Conflict, what).try_this("Give the parameter a default in the template.")
+                    let what =
+                        format!("`{}` waits for the value of `{}`.", node.display_name, parameter.name);
+                    Problem::new("G0512", Kind::Conflict, what)
+                        .try_this("Give the parameter a default in the template.")
                 })?);
             }
         }
@@ -233,9 +270,12 @@ async fn try_resume(client: &Client, namespace: &str, name: &str) -> Result<(), 
         changed = true;
     }
     if changed {
-        object.data["status"] =
-            serde_json::to_value(&status).map_err(|source| Error::Form { what: "the status".to_owned(), source })?;
-        workflows.replace_status(name, &PostParams::default(), &object).await.map_err(Error::api("resuming the workflow"))?;
+        object.data["status"] = serde_json::to_value(&status)
+            .map_err(|source| Error::Form { what: "the status".to_owned(), source })?;
+        workflows
+            .replace_status(name, &PostParams::default(), &object)
+            .await
+            .map_err(Error::api("resuming the workflow"))?;
     }
     if done || changed {
         return Ok(());
@@ -288,7 +328,12 @@ async fn shut_down(client: &Client, namespace: &str, name: &str, how: &str) -> R
 ///
 /// # Errors
 /// When there is no such workflow, when it is deleted meanwhile, or when it has not ended in time.
-pub async fn wait(client: &Client, namespace: &str, name: &str, at_most: Duration) -> Result<String, Problem> {
+pub async fn wait(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    at_most: Duration,
+) -> Result<String, Problem> {
     find(client, namespace, name).await?;
     let late = || {
         let time = galley_units::format_duration(at_most);
@@ -302,7 +347,8 @@ async fn follow(client: &Client, namespace: &str, name: &str) -> Result<String, 
     let workflows = within(client, namespace, &argo("Workflow"));
     let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut events = watcher(workflows, one).default_backoff().boxed();
-    let gone = || Problem::new("G0510", Kind::NotFound, format!("Workflow `{name}` was deleted before it ended."));
+    let gone =
+        || Problem::new("G0510", Kind::NotFound, format!("Workflow `{name}` was deleted before it ended."));
     let mut there = false;
     loop {
         match events.try_next().await {

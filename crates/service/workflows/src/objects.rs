@@ -55,7 +55,11 @@ impl Watch {
 }
 
 /// The API of an object's kind, in its own namespace or the workflow's.
-async fn door(client: &Client, key: &Key, manifest: &Value) -> Result<Result<(Api<DynamicObject>, String), String>, Error> {
+async fn door(
+    client: &Client,
+    key: &Key,
+    manifest: &Value,
+) -> Result<Result<(Api<DynamicObject>, String), String>, Error> {
     let version = manifest["apiVersion"].as_str().unwrap_or_default();
     let kind = manifest["kind"].as_str().unwrap_or_default();
     let (group, version) = version.split_once('/').unwrap_or(("", version));
@@ -79,7 +83,11 @@ fn missing(gvk: &GroupVersionKind) -> String {
 }
 
 /// Reads an awaited object; `None` when it is gone.
-pub(crate) async fn read(context: &Context, key: &Key, request: &ResourceRequest) -> Result<Result<Option<Value>, String>, Error> {
+pub(crate) async fn read(
+    context: &Context,
+    key: &Key,
+    request: &ResourceRequest,
+) -> Result<Result<Option<Value>, String>, Error> {
     let (api, name) = match door(&context.client, key, &request.manifest).await? {
         Ok(door) => door,
         Err(why) => return Ok(Err(why)),
@@ -98,7 +106,9 @@ pub(crate) async fn perform(context: &Context, key: &Key, request: &ResourceRequ
     if request.verb == ResourceVerb::Create {
         manifest["metadata"]["annotations"][MADE_BY] = request.made_by.clone().into();
     }
-    let object = |value: &Value| serde_json::from_value::<DynamicObject>(value.clone()).map_err(|error| error.to_string());
+    let object = |value: &Value| {
+        serde_json::from_value::<DynamicObject>(value.clone()).map_err(|error| error.to_string())
+    };
     let result = match request.verb {
         ResourceVerb::Get | ResourceVerb::Watch => api.get(&name).await,
         ResourceVerb::Create => match object(&manifest) {
@@ -114,7 +124,12 @@ pub(crate) async fn perform(context: &Context, key: &Key, request: &ResourceRequ
             Err(why) => return Ok(Err(why)),
         },
         ResourceVerb::Patch => match request.merge_strategy.as_str() {
-            "json" => return Ok(Err("JSON patches in resource templates are not supported; use mergeStrategy `merge`".to_owned())),
+            "json" => {
+                return Ok(Err(
+                    "JSON patches in resource templates are not supported; use mergeStrategy `merge`"
+                        .to_owned(),
+                ));
+            }
             "merge" => api.patch(&name, &PatchParams::default(), &Patch::Merge(&manifest)).await,
             _ => api.patch(&name, &PatchParams::default(), &Patch::Strategic(&manifest)).await,
         },
@@ -132,17 +147,35 @@ pub(crate) async fn perform(context: &Context, key: &Key, request: &ResourceRequ
 }
 
 /// Makes an object; one that an earlier try of the same request made is as good.
-async fn create(api: &Api<DynamicObject>, name: &str, object: &DynamicObject, made_by: &str) -> kube::Result<DynamicObject> {
+async fn create(
+    api: &Api<DynamicObject>,
+    name: &str,
+    object: &DynamicObject,
+    made_by: &str,
+) -> kube::Result<DynamicObject> {
     match api.create(&PostParams::default(), object).await {
         Err(error) if code_of(&error) == Some(409) => match api.get_opt(name).await? {
-            Some(found) if found.metadata.annotations.as_ref().and_then(|all| all.get(MADE_BY)).is_some_and(|by| by == made_by) => Ok(found),
+            Some(found)
+                if found
+                    .metadata
+                    .annotations
+                    .as_ref()
+                    .and_then(|all| all.get(MADE_BY))
+                    .is_some_and(|by| by == made_by) =>
+            {
+                Ok(found)
+            }
             _ => Err(error),
         },
         other => other,
     }
 }
 
-async fn replace(api: &Api<DynamicObject>, name: &str, mut object: DynamicObject) -> kube::Result<DynamicObject> {
+async fn replace(
+    api: &Api<DynamicObject>,
+    name: &str,
+    mut object: DynamicObject,
+) -> kube::Result<DynamicObject> {
     let found = api.get(name).await?;
     object.metadata.resource_version = found.metadata.resource_version;
     api.replace(name, &PostParams::default(), &object).await

@@ -44,8 +44,12 @@ pub(crate) fn channel<K>() -> (mpsc::Sender<K>, mpsc::Receiver<K>) {
 
 /// Works until cancelled. At most `limit` keys are worked on at one time; the tasks under way are ended on
 /// cancellation (what they do is idempotent).
-pub(crate) async fn run<K, F, Fut>(mut keys: mpsc::Receiver<K>, limit: usize, work: F, shutdown: CancellationToken)
-where
+pub(crate) async fn run<K, F, Fut>(
+    mut keys: mpsc::Receiver<K>,
+    limit: usize,
+    work: F,
+    shutdown: CancellationToken,
+) where
     K: Clone + Eq + Hash + Debug + Send + 'static,
     F: Fn(K) -> Fut,
     Fut: Future<Output = Outcome> + Send + 'static,
@@ -83,8 +87,12 @@ where
     tasks.shutdown().await;
 }
 
-fn begin_due<K, F, Fut>(slots: &mut HashMap<K, Slot>, tasks: &mut JoinSet<(K, Outcome)>, limit: usize, work: &F)
-where
+fn begin_due<K, F, Fut>(
+    slots: &mut HashMap<K, Slot>,
+    tasks: &mut JoinSet<(K, Outcome)>,
+    limit: usize,
+    work: &F,
+) where
     K: Clone + Eq + Hash + Send + 'static,
     F: Fn(K) -> Fut,
     Fut: Future<Output = Outcome> + Send + 'static,
@@ -116,7 +124,9 @@ fn settle<K: Eq + Hash>(slots: &mut HashMap<K, Slot>, key: K, outcome: Outcome) 
     let mut due = match outcome {
         Outcome::Done => None,
         Outcome::After(wait) => Some(now + wait),
-        Outcome::Failed => Some(now + (FIRST_RETRY * 2u32.saturating_pow(slot.failures.min(16))).min(LONGEST_RETRY)),
+        Outcome::Failed => {
+            Some(now + (FIRST_RETRY * 2u32.saturating_pow(slot.failures.min(16))).min(LONGEST_RETRY))
+        }
     };
     slot.failures = if outcome == Outcome::Failed { slot.failures + 1 } else { 0 };
     if slot.again {
@@ -138,10 +148,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_at_a_time_and_again_when_asked_meanwhile() {
         let (send, receive) = channel();
-        let (inside, most, total) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (inside, most, total) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let counters = (Arc::clone(&inside), Arc::clone(&most), Arc::clone(&total));
         let work = move |_key: &'static str| {
-            let (inside, most, total) = (Arc::clone(&counters.0), Arc::clone(&counters.1), Arc::clone(&counters.2));
+            let (inside, most, total) =
+                (Arc::clone(&counters.0), Arc::clone(&counters.1), Arc::clone(&counters.2));
             async move {
                 most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_secs(1)).await;

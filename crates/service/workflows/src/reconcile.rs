@@ -107,8 +107,15 @@ async fn readable(context: &Context, key: &Key, object: &DynamicObject) -> Resul
     let findings = if is_new { check_shape(Kind::Workflow, &value) } else { Vec::new() };
     let why = match (findings.first(), as_workflow(object)) {
         (None, Ok(workflow)) => return Ok(Some(workflow)),
-        (Some(finding), _) => format!("invalid spec: {}: {}", finding.pointer.trim_start_matches('/').replace('/', "."), finding.what),
-        (None, Err(error)) => format!("invalid spec: {}", std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)),
+        (Some(finding), _) => format!(
+            "invalid spec: {}: {}",
+            finding.pointer.trim_start_matches('/').replace('/', "."),
+            finding.what
+        ),
+        (None, Err(error)) => format!(
+            "invalid spec: {}",
+            std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
+        ),
     };
     if value["status"]["phase"] == "Failed" {
         return Ok(None);
@@ -125,9 +132,13 @@ async fn readable(context: &Context, key: &Key, object: &DynamicObject) -> Resul
         .replace_status(&key.name, &PostParams::default(), &changed)
         .await
         .map_err(Error::api(format!("writing the status of workflow {}/{}", key.namespace, key.name)))?;
-    label(context, key, json!({"labels": {
-        galley_argo_workflows::LABEL_PHASE: "Failed", galley_argo_workflows::LABEL_COMPLETED: "true",
-    }}))
+    label(
+        context,
+        key,
+        json!({"labels": {
+            galley_argo_workflows::LABEL_PHASE: "Failed", galley_argo_workflows::LABEL_COMPLETED: "true",
+        }}),
+    )
     .await?;
     Ok(None)
 }
@@ -140,7 +151,9 @@ async fn expire(context: &Context, key: &Key, workflow: &Workflow) -> Result<Opt
             match workflows.delete(&key.name, &DeleteParams::background()).await {
                 Ok(_) => Ok(Some(Outcome::Done)),
                 Err(error) if code_of(&error) == Some(404) => Ok(Some(Outcome::Done)),
-                Err(error) => Err(Error::api(format!("deleting workflow {}/{}", key.namespace, key.name))(error)),
+                Err(error) => {
+                    Err(Error::api(format!("deleting workflow {}/{}", key.namespace, key.name))(error))
+                }
             }
         }
         _ => Ok(None),
@@ -168,13 +181,23 @@ fn needs_templates(workflow: &Workflow) -> bool {
     refers || (workflow.spec.workflow_template_ref.is_some() && stored.is_none())
 }
 
-async fn observe(context: &Context, key: &Key, object: &DynamicObject, workflow: &Workflow, memory: &mut Memory) -> Result<Observations, Error> {
+async fn observe(
+    context: &Context,
+    key: &Key,
+    object: &DynamicObject,
+    workflow: &Workflow,
+    memory: &mut Memory,
+) -> Result<Observations, Error> {
     let text = to_value(object).to_string();
     let pods = within(&context.client, &key.namespace, &core("Pod"));
     let own = ListParams::default().labels(&format!("{LABEL_WORKFLOW}={}", key.name));
-    let list = pods.list(&own).await.map_err(Error::api(format!("listing the pods of workflow {}/{}", key.namespace, key.name)))?;
+    let list = pods
+        .list(&own)
+        .await
+        .map_err(Error::api(format!("listing the pods of workflow {}/{}", key.namespace, key.name)))?;
     let uid = workflow.metadata.uid.clone().unwrap_or_default();
-    let is_own = |pod: &&DynamicObject| pod.metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid);
+    let is_own =
+        |pod: &&DynamicObject| pod.metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid);
     let mut seen = Observations {
         pods: list.iter().filter(is_own).filter_map(|pod| PodSeen::from_pod(&to_value(pod))).collect(),
         refused: memory.refused.clone(),
@@ -183,13 +206,17 @@ async fn observe(context: &Context, key: &Key, object: &DynamicObject, workflow:
     for (request, watch) in memory.awaited.values_mut() {
         let result = objects::read(context, key, request).await?;
         watch.begin(context, key, request).await;
-        let answer = ResourceSeen { node_id: request.node_id.clone(), result: result.map(Option::unwrap_or_default) };
+        let answer =
+            ResourceSeen { node_id: request.node_id.clone(), result: result.map(Option::unwrap_or_default) };
         memory.answers.insert(request.node_id.clone(), answer);
     }
     seen.resources = memory.answers.values().cloned().collect();
     let stored = workflow.status.as_ref().and_then(|status| status.stored_spec.as_deref());
     let uses = |word: &str| {
-        text.contains(word) || stored.is_some() || workflow.spec.workflow_template_ref.is_some() || text.contains("templateRef")
+        text.contains(word)
+            || stored.is_some()
+            || workflow.spec.workflow_template_ref.is_some()
+            || text.contains("templateRef")
     };
     if uses("configMapKeyRef") {
         seen.parameters = config_maps(context, key, "Parameter").await?;
@@ -201,7 +228,11 @@ async fn observe(context: &Context, key: &Key, object: &DynamicObject, workflow:
 }
 
 /// The ConfigMaps of a type, with their data.
-async fn config_maps(context: &Context, key: &Key, kind: &str) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
+async fn config_maps(
+    context: &Context,
+    key: &Key,
+    kind: &str,
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
     let api = within(&context.client, &key.namespace, &core("ConfigMap"));
     let labelled = ListParams::default().labels(&format!("{}={kind}", act::LABEL_CONFIG_MAP));
     let list = api.list(&labelled).await.map_err(Error::api("listing ConfigMaps"))?;
@@ -213,7 +244,13 @@ async fn config_maps(context: &Context, key: &Key, kind: &str) -> Result<BTreeMa
 }
 
 /// Writes what the engine changed: the status with optimistic concurrency, then labels and annotations.
-async fn write(context: &Context, key: &Key, object: &DynamicObject, before: &Workflow, after: &Workflow) -> Result<(), Error> {
+async fn write(
+    context: &Context,
+    key: &Key,
+    object: &DynamicObject,
+    before: &Workflow,
+    after: &Workflow,
+) -> Result<(), Error> {
     if before.status != after.status {
         let mut changed = object.clone();
         changed.data["status"] = serde_json::to_value(&after.status)
@@ -224,9 +261,14 @@ async fn write(context: &Context, key: &Key, object: &DynamicObject, before: &Wo
             .await
             .map_err(Error::api(format!("writing the status of workflow {}/{}", key.namespace, key.name)))?;
     }
-    let changes = |before: &BTreeMap<String, String>, after: &BTreeMap<String, String>| -> BTreeMap<String, String> {
-        after.iter().filter(|(name, value)| before.get(*name) != Some(value)).map(|(name, value)| (name.clone(), value.clone())).collect()
-    };
+    let changes =
+        |before: &BTreeMap<String, String>, after: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+            after
+                .iter()
+                .filter(|(name, value)| before.get(*name) != Some(value))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        };
     let labels = changes(&before.metadata.labels, &after.metadata.labels);
     let annotations = changes(&before.metadata.annotations, &after.metadata.annotations);
     if !labels.is_empty() || !annotations.is_empty() {

@@ -113,8 +113,12 @@ impl Service {
             queue::run(workflow_keys, self.config.workers.max(1), look, shutdown.clone()),
             queue::run(cron_keys, 2, look_at_cron, shutdown.clone()),
             follow(client, argo("Workflow"), watcher::Config::default(), &shutdown, |object| {
-                let cron = object.labels().get(LABEL_CRON).map(|name| Key { name: name.clone(), ..Key::of(object) });
-                vec![(workflows.clone(), Key::of(object))].into_iter().chain(cron.map(|key| (crons.clone(), key))).collect()
+                let cron =
+                    object.labels().get(LABEL_CRON).map(|name| Key { name: name.clone(), ..Key::of(object) });
+                vec![(workflows.clone(), Key::of(object))]
+                    .into_iter()
+                    .chain(cron.map(|key| (crons.clone(), key)))
+                    .collect()
             }),
             follow(client, core("Pod"), pods, &shutdown, |object| {
                 let owner = object.labels().get(LABEL_WORKFLOW).cloned().unwrap_or_default();
@@ -143,7 +147,11 @@ async fn follow(
             event = events.try_next() => event,
         };
         let object = match event {
-            Ok(Some(watcher::Event::Apply(object) | watcher::Event::InitApply(object) | watcher::Event::Delete(object))) => object,
+            Ok(Some(
+                watcher::Event::Apply(object)
+                | watcher::Event::InitApply(object)
+                | watcher::Event::Delete(object),
+            )) => object,
             Ok(Some(watcher::Event::Init | watcher::Event::InitDone)) => continue,
             Ok(None) => return,
             Err(error) => {

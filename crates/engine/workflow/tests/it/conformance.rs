@@ -14,8 +14,14 @@ use crate::kubelet::{Cluster, Deed, Outcome, templates_of};
 
 /// Cases whose tree differs, with the reason. A case that is mended must leave this list.
 const DIFFERENT: &[(&str, &str)] = &[
-    ("037-skipped-output-used", "Argo waits for ever for an output that cannot come; here it is an error that names it"),
-    ("045-inline-in-inline", "Argo cannot find an inline template inside an inline DAG and hangs; here it runs"),
+    (
+        "037-skipped-output-used",
+        "Argo waits for ever for an output that cannot come; here it is an error that names it",
+    ),
+    (
+        "045-inline-in-inline",
+        "Argo cannot find an inline template inside an inline DAG and hangs; here it runs",
+    ),
     ("091-artifact-archives", "no artifact store on one machine"),
     ("092-artifact-through-dags", "no artifact store on one machine"),
     ("096-artifact-subpath", "no artifact store on one machine"),
@@ -73,7 +79,8 @@ fn node_trees_are_those_of_argo() {
         }
     }
     let all = stems.len();
-    let summary = format!("{all} cases: {equal} equal, {words} equal but for words, {} different", all - equal - words);
+    let summary =
+        format!("{all} cases: {equal} equal, {words} equal but for words, {} different", all - equal - words);
     assert!(wrong.is_empty(), "{summary}\nnot as listed:\n{}", wrong.join("\n"));
 }
 
@@ -112,7 +119,13 @@ fn deeds(yaml: &str) -> Vec<Deed> {
 
 type Caches = BTreeMap<String, BTreeMap<String, String>>;
 
-fn run(workflow: &Workflow, templates: &Templates, recorded: &Value, deeds: Vec<Deed>, caches: Caches) -> (Verdict, Caches) {
+fn run(
+    workflow: &Workflow,
+    templates: &Templates,
+    recorded: &Value,
+    deeds: Vec<Deed>,
+    caches: Caches,
+) -> (Verdict, Caches) {
     let nodes = recorded["nodes"].as_array().cloned().unwrap_or_default();
     let by_name: BTreeMap<String, Value> =
         nodes.iter().map(|node| (node["name"].as_str().unwrap().to_owned(), node.clone())).collect();
@@ -125,7 +138,9 @@ fn run(workflow: &Workflow, templates: &Templates, recorded: &Value, deeds: Vec<
 
 /// How the recorded pod ended.
 fn outcome(node: Option<&Value>) -> Outcome {
-    let Some(node) = node else { return Outcome { stdout: Some("unrecorded\n".to_owned()), ..Outcome::default() } };
+    let Some(node) = node else {
+        return Outcome { stdout: Some("unrecorded\n".to_owned()), ..Outcome::default() };
+    };
     let message = node["message"].as_str().unwrap_or_default();
     let code = node["outputs"]["exitCode"].as_str().and_then(|code| code.parse().ok());
     let mut outcome = Outcome {
@@ -153,7 +168,9 @@ fn outcome(node: Option<&Value>) -> Outcome {
 fn row(node: &NodeStatus, names: &BTreeMap<String, String>) -> Map<String, Value> {
     let mut value = serde_json::to_value(node).unwrap();
     let fields = value.as_object_mut().unwrap();
-    for field in ["id", "startedAt", "finishedAt", "progress", "hostNodeName", "podIP", "daemoned", "templateScope"] {
+    for field in
+        ["id", "startedAt", "finishedAt", "progress", "hostNodeName", "podIP", "daemoned", "templateScope"]
+    {
         fields.remove(field);
     }
     for field in ["children", "outboundNodes"] {
@@ -177,13 +194,20 @@ fn compare(ended: &Workflow, recorded: &Value, by_name: &BTreeMap<String, Value>
         status.nodes.values().map(|node| (node.name.clone(), row(node, &names))).collect();
     let mut words = Vec::new();
     if recorded["phase"] != status.phase.as_str() {
-        return Verdict::Different(format!("phase {} instead of {}: {}", status.phase.as_str(), recorded["phase"], status.message));
+        return Verdict::Different(format!(
+            "phase {} instead of {}: {}",
+            status.phase.as_str(),
+            recorded["phase"],
+            status.message
+        ));
     }
-    for name in by_name.keys().filter(|name| !ours.contains_key(*name)) {
+    if let Some(name) = by_name.keys().find(|name| !ours.contains_key(*name)) {
         return Verdict::Different(format!("node {name} is missing"));
     }
     for (name, node) in &ours {
-        let Some(theirs) = by_name.get(name) else { return Verdict::Different(format!("node {name} is too much")) };
+        let Some(theirs) = by_name.get(name) else {
+            return Verdict::Different(format!("node {name} is too much"));
+        };
         let fields: std::collections::BTreeSet<&String> =
             node.keys().chain(theirs.as_object().unwrap().keys()).collect();
         for field in fields {

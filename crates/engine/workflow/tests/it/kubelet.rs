@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use galley_argo_workflows::{Workflow, WorkflowSpec};
-use galley_workflow::{Action, Engine, Observations, PodSeen, ResourceRequest, ResourceSeen, ResourceVerb, Templates};
+use galley_workflow::{
+    Action, Engine, Observations, PodSeen, ResourceRequest, ResourceSeen, ResourceVerb, Templates,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -53,14 +55,20 @@ fn duration(pod: &Value) -> i64 {
     let words: Vec<String> = ["command", "args"]
         .iter()
         .flat_map(|list| main[list].as_array().cloned().unwrap_or_default())
-        .flat_map(|item| item.as_str().unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|item| {
+            item.as_str().unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        })
         .chain(script.split_whitespace().map(str::to_owned))
         .collect();
     words.windows(2).find(|pair| pair[0] == "sleep").and_then(|pair| pair[1].parse().ok()).unwrap_or(1)
 }
 
 impl<'a> Cluster<'a> {
-    pub fn new(outcome: impl Fn(&str) -> Outcome + 'a, job_fails: impl Fn(&str) -> bool + 'a, deeds: Vec<Deed>) -> Self {
+    pub fn new(
+        outcome: impl Fn(&str) -> Outcome + 'a,
+        job_fails: impl Fn(&str) -> bool + 'a,
+        deeds: Vec<Deed>,
+    ) -> Self {
         let now: Timestamp = "2026-11-05T10:00:00Z".parse().unwrap();
         Cluster {
             now,
@@ -141,7 +149,8 @@ impl<'a> Cluster<'a> {
 
     fn do_deeds(&mut self, workflow: &mut Workflow) {
         let deeds = std::mem::take(&mut self.deeds);
-        let (ready, later): (Vec<Deed>, Vec<Deed>) = deeds.into_iter().partition(|deed| self.is_due(deed, workflow));
+        let (ready, later): (Vec<Deed>, Vec<Deed>) =
+            deeds.into_iter().partition(|deed| self.is_due(deed, workflow));
         self.deeds = later;
         for deed in ready {
             let (Deed::After(_, verb) | Deed::When(_, _, verb)) = deed;
@@ -162,7 +171,8 @@ impl<'a> Cluster<'a> {
                     let limit = pod.object["spec"]["activeDeadlineSeconds"].as_i64().unwrap_or(i64::MAX / 2);
                     let seconds = duration(&pod.object);
                     if seconds > limit && pod.outcome.too_long.is_none() {
-                        pod.outcome.too_long = Some("Pod was active on the node longer than the specified deadline".to_owned());
+                        pod.outcome.too_long =
+                            Some("Pod was active on the node longer than the specified deadline".to_owned());
                     }
                     pod.ends = self.now + SignedDuration::from_secs(seconds.min(limit));
                     pod.object["status"] = json!({"phase": "Running", "podIP": "10.88.0.9",
@@ -206,7 +216,10 @@ impl<'a> Cluster<'a> {
         if self.pods.contains_key(&name) {
             return false;
         }
-        let node = manifest["metadata"]["annotations"]["workflows.argoproj.io/node-name"].as_str().unwrap().to_owned();
+        let node = manifest["metadata"]["annotations"]["workflows.argoproj.io/node-name"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         let outcome = (self.outcome)(&node);
         let mut object = manifest;
         object["status"] = json!({"phase": "Pending"});
@@ -237,7 +250,9 @@ impl<'a> Cluster<'a> {
                 Ok(object.clone())
             }
             ResourceVerb::Replace => Ok(self.objects.entry(key).insert_entry(manifest.clone()).get().clone()),
-            ResourceVerb::Get | ResourceVerb::Watch => self.objects.get(&key).cloned().ok_or_else(|| "not found".to_owned()),
+            ResourceVerb::Get | ResourceVerb::Watch => {
+                self.objects.get(&key).cloned().ok_or_else(|| "not found".to_owned())
+            }
             ResourceVerb::Delete => {
                 self.objects.remove(&key);
                 Ok(Value::Null)

@@ -12,7 +12,10 @@ use crate::kubelet::{Cluster, Outcome};
 
 fn workflow(spec: Value) -> Workflow {
     let meta = json!({"name": "w", "namespace": "n", "uid": "u"});
-    serde_json::from_value(json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": meta, "spec": spec})).unwrap()
+    serde_json::from_value(
+        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": meta, "spec": spec}),
+    )
+    .unwrap()
 }
 
 fn ok(_: &str) -> Outcome {
@@ -68,7 +71,13 @@ fn attempts_keep_their_distance() {
     assert_eq!(status.message, "No more retries left");
     let attempt = |number: usize| status.nodes[&node_id("w", &format!("w({number})"))].clone();
     let gaps: Vec<i64> = (1..4)
-        .map(|number| attempt(number).started_at.unwrap().duration_since(attempt(number - 1).finished_at.unwrap()).as_secs())
+        .map(|number| {
+            attempt(number)
+                .started_at
+                .unwrap()
+                .duration_since(attempt(number - 1).finished_at.unwrap())
+                .as_secs()
+        })
         .collect();
     assert_eq!(gaps, [10, 15, 15]);
 }
@@ -90,9 +99,18 @@ fn the_time_of_all_attempts_is_limited() {
 fn deadlines_hold_without_help() {
     let container = json!({"image": "i", "command": ["hang"]});
     for (spec, seconds) in [
-        (json!({"entrypoint": "m", "activeDeadlineSeconds": 60, "templates": [{"name": "m", "container": container}]}), 60),
-        (json!({"entrypoint": "m", "templates": [{"name": "m", "activeDeadlineSeconds": 30, "container": container}]}), 30),
-        (json!({"entrypoint": "m", "templates": [{"name": "m", "timeout": "20s", "container": container}]}), 20),
+        (
+            json!({"entrypoint": "m", "activeDeadlineSeconds": 60, "templates": [{"name": "m", "container": container}]}),
+            60,
+        ),
+        (
+            json!({"entrypoint": "m", "templates": [{"name": "m", "activeDeadlineSeconds": 30, "container": container}]}),
+            30,
+        ),
+        (
+            json!({"entrypoint": "m", "templates": [{"name": "m", "timeout": "20s", "container": container}]}),
+            20,
+        ),
     ] {
         let mut engine = Engine::new(workflow(spec), Templates::default());
         let mut now = start();
@@ -104,7 +122,10 @@ fn deadlines_hold_without_help() {
                 object["status"] = json!({"phase": "Running", "containerStatuses": [{"name": "main", "state": {"running": {}}}]});
                 PodSeen::from_pod(&object)
             };
-            let seen = Observations { pods: pod.as_ref().and_then(running).into_iter().collect(), ..Observations::default() };
+            let seen = Observations {
+                pods: pod.as_ref().and_then(running).into_iter().collect(),
+                ..Observations::default()
+            };
             let mut wake = None;
             for action in engine.step(now, &seen) {
                 match action {
@@ -147,7 +168,10 @@ fn pods_carry_what_was_asked() {
     }));
     let meta = &pod["metadata"];
     assert_eq!(meta["name"], pod_name("w", "w[0].a", "a"));
-    assert_eq!(meta["labels"], json!({"all": "w", "workflows.argoproj.io/workflow": "w", "workflows.argoproj.io/completed": "false"}));
+    assert_eq!(
+        meta["labels"],
+        json!({"all": "w", "workflows.argoproj.io/workflow": "w", "workflows.argoproj.io/completed": "false"})
+    );
     let annotation = |name: &str| meta["annotations"][name].as_str().unwrap_or_default().to_owned();
     assert_eq!(annotation("workflows.argoproj.io/node-name"), "w[0].a");
     assert_eq!(annotation("workflows.argoproj.io/node-id"), node_id("w", "w[0].a"));
@@ -155,14 +179,29 @@ fn pods_carry_what_was_asked() {
     assert_eq!(annotation("runtime.galley.dev/collect-stdout"), "true");
     assert_eq!(annotation("workflows.galley.dev/script"), "echo w");
     assert_eq!(annotation("own"), "x");
-    assert_eq!((&meta["ownerReferences"][0]["kind"], &meta["ownerReferences"][0]["uid"]), (&json!("Workflow"), &json!("u")));
+    assert_eq!(
+        (&meta["ownerReferences"][0]["kind"], &meta["ownerReferences"][0]["uid"]),
+        (&json!("Workflow"), &json!("u"))
+    );
     let spec = &pod["spec"];
     assert_eq!((&spec["restartPolicy"], &spec["serviceAccountName"]), (&json!("Never"), &json!("pipeline")));
-    assert_eq!((&spec["nodeSelector"]["disk"], &spec["terminationGracePeriodSeconds"]), (&json!("w"), &json!(7)));
+    assert_eq!(
+        (&spec["nodeSelector"]["disk"], &spec["terminationGracePeriodSeconds"]),
+        (&json!("w"), &json!(7))
+    );
     let main = &spec["containers"][0];
-    assert_eq!((&main["name"], &main["args"], &main["env"][0]["value"]), (&json!("main"), &json!(["/argo/staging/script"]), &json!("patched")));
+    assert_eq!(
+        (&main["name"], &main["args"], &main["env"][0]["value"]),
+        (&json!("main"), &json!(["/argo/staging/script"]), &json!("patched"))
+    );
     assert!(main.get("source").is_none());
-    let names = |list: &Value| list.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let names = |list: &Value| {
+        list.as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(names(&main["volumeMounts"]), ["data", "argo-staging"]);
     assert_eq!(names(&spec["containers"][1]["volumeMounts"]), ["data"]);
     assert_eq!(names(&spec["volumes"]), ["data", "argo-staging"]);
@@ -204,12 +243,14 @@ fn claims_are_made_mounted_and_removed() {
 /// A graph in which task `n` may wait for tasks before it.
 fn graph() -> impl Strategy<Value = (Vec<Vec<usize>>, Vec<u8>, bool)> {
     (1usize..9).prop_flat_map(|count| {
-        let edges = (0..count).map(|task| prop::collection::vec(0..task.max(1), 0..3).prop_map(move |mut on| {
-            on.retain(|other| *other < task);
-            on.sort_unstable();
-            on.dedup();
-            on
-        }));
+        let edges = (0..count).map(|task| {
+            prop::collection::vec(0..task.max(1), 0..3).prop_map(move |mut on| {
+                on.retain(|other| *other < task);
+                on.sort_unstable();
+                on.dedup();
+                on
+            })
+        });
         (edges.collect::<Vec<_>>(), prop::collection::vec(0u8..4, count), any::<bool>())
     })
 }

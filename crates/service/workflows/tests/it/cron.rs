@@ -56,7 +56,10 @@ async fn a_moment_gives_one_run_and_history_is_short() {
         nudge(&house, round).await;
         let due = clock.now().as_second() / 86_400 * 86_400 + 2 * 3600;
         let name = format!("nightly-{due}");
-        until(&format!("run {name} of round {round}: {:?}", runs(&house).await), || async { house.api("Workflow").get_opt(&name).await.unwrap() }).await;
+        until(&format!("run {name} of round {round}: {:?}", runs(&house).await), || async {
+            house.api("Workflow").get_opt(&name).await.unwrap()
+        })
+        .await;
         assert_eq!(house.ended(&name).await["phase"], "Succeeded");
         expected.push(name);
         // Looking again, even by a new service, begins nothing.
@@ -89,7 +92,11 @@ async fn a_run_under_way_forbids_another() {
     nudge(&house, 2).await;
     // With another policy the same moment would give a second run: the first look has left it out for good.
     change(&house, json!({"spec": {"suspend": true}})).await;
-    let by_hand = submit(&house.client, NAMESPACE, SubmitFrom::CronWorkflow("nightly".to_owned()), &Default::default()).await.unwrap();
-    until("the run by hand", || async { (house.status(&by_hand).await["phase"] == "Running").then_some(()) }).await;
+    let by_hand =
+        submit(&house.client, NAMESPACE, SubmitFrom::CronWorkflow("nightly".to_owned()), &Default::default())
+            .await
+            .unwrap();
+    until("the run by hand", || async { (house.status(&by_hand).await["phase"] == "Running").then_some(()) })
+        .await;
     assert_eq!(runs(&house).await.len(), 2);
 }

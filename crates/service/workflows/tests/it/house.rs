@@ -59,7 +59,10 @@ impl House {
         House::with_clock(Arc::new(SystemClock), rule).await
     }
 
-    pub async fn with_clock(clock: Arc<dyn Clock>, rule: impl Fn(&Value) -> End + Send + Sync + 'static) -> House {
+    pub async fn with_clock(
+        clock: Arc<dyn Clock>,
+        rule: impl Fn(&Value) -> End + Send + Sync + 'static,
+    ) -> House {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("api.db"), &[MIGRATION]).unwrap();
         let config = Config { kinds: kinds(), ..Config::default() };
@@ -96,7 +99,8 @@ impl House {
     }
 
     pub fn api(&self, kind: &str) -> Api<DynamicObject> {
-        let (group, version) = if kind.contains("Workflow") { ("argoproj.io", "v1alpha1") } else { ("", "v1") };
+        let (group, version) =
+            if kind.contains("Workflow") { ("argoproj.io", "v1alpha1") } else { ("", "v1") };
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         match kind {
             "Namespace" | "ClusterWorkflowTemplate" => Api::all_with(self.client.clone(), &resource),
@@ -157,7 +161,12 @@ pub fn phases(status: &Value) -> std::collections::BTreeMap<String, String> {
         .collect()
 }
 
-async fn kubelet(client: Client, rule: Arc<dyn Fn(&Value) -> End + Send + Sync>, ran: Arc<Mutex<Vec<String>>>, stop: CancellationToken) {
+async fn kubelet(
+    client: Client,
+    rule: Arc<dyn Fn(&Value) -> End + Send + Sync>,
+    ran: Arc<Mutex<Vec<String>>>,
+    stop: CancellationToken,
+) {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
     let pods: Api<DynamicObject> = Api::namespaced_with(client, NAMESPACE, &resource);
     let mut events = watcher(pods.clone(), watcher::Config::default()).default_backoff().boxed();
@@ -175,7 +184,12 @@ async fn kubelet(client: Client, rule: Arc<dyn Fn(&Value) -> End + Send + Sync>,
     }
 }
 
-async fn run_pod(pods: &Api<DynamicObject>, pod: &DynamicObject, rule: &(dyn Fn(&Value) -> End + Send + Sync), ran: &Mutex<Vec<String>>) -> kube::Result<()> {
+async fn run_pod(
+    pods: &Api<DynamicObject>,
+    pod: &DynamicObject,
+    rule: &(dyn Fn(&Value) -> End + Send + Sync),
+    ran: &Mutex<Vec<String>>,
+) -> kube::Result<()> {
     let name = pod.name_any();
     ran.lock().unwrap().push(name.clone());
     let end = rule(&serde_json::to_value(pod).unwrap());
@@ -188,7 +202,8 @@ async fn run_pod(pods: &Api<DynamicObject>, pod: &DynamicObject, rule: &(dyn Fn(
     let files: serde_json::Map<String, Value> =
         end.files.iter().map(|(path, text)| ((*path).to_owned(), Value::from(*text))).collect();
     let collected = json!({"files": files, "missing": [], "stdout": end.stdout}).to_string();
-    let notes = Patch::Merge(json!({"metadata": {"annotations": {"runtime.galley.dev/collected": collected}}}));
+    let notes =
+        Patch::Merge(json!({"metadata": {"annotations": {"runtime.galley.dev/collected": collected}}}));
     pods.patch(&name, &PatchParams::default(), &notes).await?;
     let (phase, reason) = if end.code == 0 { ("Succeeded", "Completed") } else { ("Failed", "Error") };
     let ended = json!({"phase": phase, "containerStatuses": [

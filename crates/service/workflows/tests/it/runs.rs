@@ -62,14 +62,19 @@ async fn a_template_runs_to_its_end() {
     assert_eq!(bake["inputs"]["parameters"][0]["value"], "rye hot");
     let workflow = until("the labels", || async {
         let workflow = house.api("Workflow").get(&name).await.unwrap();
-        (workflow.labels().get("workflows.argoproj.io/completed").map(String::as_str) == Some("true")).then_some(workflow)
+        (workflow.labels().get("workflows.argoproj.io/completed").map(String::as_str) == Some("true"))
+            .then_some(workflow)
     })
     .await;
     assert_eq!(workflow.labels()["workflows.argoproj.io/phase"], "Succeeded");
     assert_eq!(workflow.labels()["workflows.argoproj.io/workflow-template"], "bakery");
     // All pods say that nobody waits for them any more.
     until("the pods' labels", || async {
-        let pods = house.api("Pod").list(&ListParams::default().labels("workflows.argoproj.io/completed=true")).await.unwrap();
+        let pods = house
+            .api("Pod")
+            .list(&ListParams::default().labels("workflows.argoproj.io/completed=true"))
+            .await
+            .unwrap();
         (pods.items.len() == 3).then_some(())
     })
     .await;
@@ -116,18 +121,29 @@ async fn failures_are_tried_again_and_then_told() {
         }))
         .await;
     let status = house.ended("bad").await;
-    assert_eq!((status["phase"].as_str(), status["message"].as_str()), (Some("Failed"), Some("No more retries left")));
+    assert_eq!(
+        (status["phase"].as_str(), status["message"].as_str()),
+        (Some("Failed"), Some("No more retries left"))
+    );
     assert_eq!(house.pods_run().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_run_is_told_without_a_pod() {
     let house = House::new(|_| End::default()).await;
-    let workflow = |name: &str, spec: serde_json::Value| {
-        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec})
-    };
-    house.create(workflow("no-template", json!({"entrypoint": "nowhere", "templates": [{"name": "main", "suspend": {}}]}))).await;
-    house.create(workflow("misspelt", json!({"entrypoint": "main", "templates": [{"name": "main", "containr": {}}]}))).await;
+    let workflow = |name: &str, spec: serde_json::Value| json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec});
+    house
+        .create(workflow(
+            "no-template",
+            json!({"entrypoint": "nowhere", "templates": [{"name": "main", "suspend": {}}]}),
+        ))
+        .await;
+    house
+        .create(workflow(
+            "misspelt",
+            json!({"entrypoint": "main", "templates": [{"name": "main", "containr": {}}]}),
+        ))
+        .await;
     house.create(workflow("no-object", json!({"workflowTemplateRef": {"name": "ghost"}}))).await;
     for (name, message) in [
         ("no-template", "invalid spec: template name 'nowhere' undefined"),
@@ -187,5 +203,8 @@ async fn a_workflow_is_deleted_when_its_time_is_over() {
         (house.pods_run().len() == 1 && pods.items.is_empty()).then_some(())
     })
     .await;
-    until("the workflow's end", || async { house.api("Workflow").get_opt("brief").await.unwrap().is_none().then_some(()) }).await;
+    until("the workflow's end", || async {
+        house.api("Workflow").get_opt("brief").await.unwrap().is_none().then_some(())
+    })
+    .await;
 }

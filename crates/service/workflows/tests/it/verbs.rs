@@ -33,7 +33,8 @@ async fn stopping_runs_the_end_and_terminating_does_not() {
         house.create(workflow(name)).await;
         until("the slow pod", || async {
             let status = house.status(name).await;
-            (phases(&status).get(&format!("{name}[0].slow")).map(String::as_str) == Some("Running")).then_some(())
+            (phases(&status).get(&format!("{name}[0].slow")).map(String::as_str) == Some("Running"))
+                .then_some(())
         })
         .await;
     }
@@ -60,11 +61,13 @@ async fn a_suspended_workflow_goes_on_when_told() {
         {"name": "ok", "container": {"image": "i", "command": ["true"]}},
     ]});
     house.create(held).await;
-    until("the first phase", || async { (house.status("held").await["phase"] == "Running").then_some(()) }).await;
+    until("the first phase", || async { (house.status("held").await["phase"] == "Running").then_some(()) })
+        .await;
     assert!(phases(&house.status("held").await).is_empty());
     resume(&house.client, NAMESPACE, "held").await.unwrap();
     until("the question", || async {
-        (phases(&house.status("held").await).get("held[0].ask").map(String::as_str) == Some("Running")).then_some(())
+        (phases(&house.status("held").await).get("held[0].ask").map(String::as_str) == Some("Running"))
+            .then_some(())
     })
     .await;
     let late = wait(&house.client, NAMESPACE, "held", Duration::from_millis(50)).await.unwrap_err();
@@ -85,7 +88,8 @@ async fn mistakes_are_told_before_anything_runs() {
         }))
         .await;
     let try_submit = async |from: SubmitFrom, given: &[(&str, &str)]| {
-        let given: BTreeMap<String, String> = given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let given: BTreeMap<String, String> =
+            given.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         submit(&house.client, NAMESPACE, from, &given).await
     };
     let template = || SubmitFrom::WorkflowTemplate("train-model".to_owned());
@@ -96,7 +100,8 @@ async fn mistakes_are_told_before_anything_runs() {
     assert_eq!((error.code, error.remedy.as_deref()), ("G0508", Some("Did you mean `release`?")));
     let error = try_submit(template(), &[]).await.unwrap_err();
     assert_eq!(error.what, "spec.arguments.release.value or spec.arguments.release.valueFrom is required.");
-    let error = try_submit(file("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"), &[]).await.unwrap_err();
+    let error =
+        try_submit(file("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"), &[]).await.unwrap_err();
     assert_eq!(error.code, "G0507");
     let text = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata:\n  generateName: w-\nspec:\n  entrypont: main\n";
     let error = try_submit(file(text), &[]).await.unwrap_err();
