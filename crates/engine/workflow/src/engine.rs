@@ -50,6 +50,12 @@ impl Engine {
         // Moments are kept in whole seconds, as everywhere in Kubernetes.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let mut status = self.workflow.status.clone().unwrap_or_default();
+        if self.workflow.metadata.name.is_empty() {
+            // Ids of nodes are made from it.
+            finish(&mut status, now, WorkflowPhase::Failed, "invalid spec: metadata.name is required");
+            self.keep(status);
+            return Vec::new();
+        }
         let spec = match self.execution_spec(&status) {
             Ok(spec) => spec,
             Err(why) => {
@@ -379,7 +385,9 @@ impl Run<'_> {
             total = (total.0 + done, total.1 + 1);
             counts.insert(node.id.clone(), (done, 1));
             let mut boundary = node.boundary_id.clone();
-            while let Some(parent) = self.status.nodes.get(&boundary) {
+            while let Some(parent) =
+                self.status.nodes.get(&boundary).filter(|parent| parent.boundary_id != parent.id)
+            {
                 let count = counts.entry(parent.id.clone()).or_default();
                 *count = (count.0 + done, count.1 + 1);
                 boundary.clone_from(&parent.boundary_id);

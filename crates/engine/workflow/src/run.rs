@@ -141,6 +141,7 @@ impl Run<'_> {
     }
 
     /// Makes a node of a template, with the template's inputs.
+    #[allow(clippy::too_many_arguments, reason = "the facts of a node")]
     pub(crate) fn init_executable(
         &mut self,
         name: &str,

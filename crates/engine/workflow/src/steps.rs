@@ -253,17 +253,12 @@ impl Run<'_> {
             }
             if !child.is_fulfilled() {
                 complete = false;
-            } else if child.phase.is_completed()
-                && !self.run_exit_hook(
-                    step.exit_hook().as_ref(),
-                    &child.name,
-                    &prefix,
-                    names,
-                    boundary,
-                    inner,
-                )?
-            {
-                complete = false;
+                continue;
+            }
+            let exit = step.exit_hook();
+            if child.phase.is_completed() {
+                complete &=
+                    self.run_exit_hook(exit.as_ref(), &child.name, &prefix, names, boundary, inner)?;
             }
         }
         if !complete {

@@ -145,7 +145,7 @@ fn with_predicate(machine: &mut Machine, name: &str, args: &[Node]) -> Result<Va
         }
         _ => {
             let descending = match rest.first() {
-                Some(order) => machine.run(order)? == Value::from("desc"),
+                Some(order) => machine.run(order)? == "desc",
                 None => false,
             };
             let mut order: Vec<usize> = (0..items.len()).collect();

@@ -1,5 +1,5 @@
-//! JSONPath, the part that workflows use: members, indices, slices, wildcards and recursive descent. Filters are
-//! not supported and are told so.
+//! JSONPath, the part that workflows use: members, indices, wildcards, recursive descent and filters with one
+//! comparison (`[?(@.name=="rye")]`). What is not read is told so.
 
 use serde_json::Value;
 
@@ -8,6 +8,11 @@ enum Step {
     Index(i64),
     All,
     Below,
+    /// Items whose member at a path compares so with a value; without a comparison, items that have it.
+    Where {
+        path: Vec<String>,
+        test: Option<(&'static str, Value)>,
+    },
 }
 
 /// Finds `path` (such as `$.loaves[1].name` or kubectl's `{.metadata.name}`) in a document. A path without
@@ -20,7 +25,7 @@ pub fn json_path(document: &Value, path: &str) -> Result<Value, String> {
     let inner = trimmed.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(trimmed);
     let inner = inner.trim().strip_prefix('$').unwrap_or(inner.trim());
     let steps = parse(inner).ok_or_else(|| format!("`{path}` is not a JSONPath this program reads"))?;
-    let many = steps.iter().any(|step| matches!(step, Step::All | Step::Below));
+    let many = steps.iter().any(|step| matches!(step, Step::All | Step::Below | Step::Where { .. }));
     let mut found = vec![document];
     for step in &steps {
         let mut next = Vec::new();
@@ -45,6 +50,9 @@ fn follow<'a>(value: &'a Value, step: &Step, found: &mut Vec<&'a Value>) {
         }
         (Step::All, Value::Object(map)) => found.extend(map.values()),
         (Step::All, Value::Array(items)) => found.extend(items),
+        (Step::Where { path, test }, Value::Array(items)) => {
+            found.extend(items.iter().filter(|item| holds(item, path, test.as_ref())));
+        }
         (Step::Below, value) => {
             found.push(value);
             match value {
@@ -55,6 +63,45 @@ fn follow<'a>(value: &'a Value, step: &Step, found: &mut Vec<&'a Value>) {
         }
         _ => {}
     }
+}
+
+fn holds(item: &Value, path: &[String], test: Option<&(&'static str, Value)>) -> bool {
+    let found = path.iter().try_fold(item, |value, name| value.get(name));
+    let (Some(found), Some((operator, wanted))) = (found, test) else {
+        return found.is_some() && test.is_none();
+    };
+    let order = match (found.as_f64(), wanted.as_f64()) {
+        (Some(a), Some(b)) => a.partial_cmp(&b),
+        _ => found.as_str().zip(wanted.as_str()).map(|(a, b)| a.cmp(b)),
+    };
+    match *operator {
+        "==" => crate::eval::equal(found, wanted),
+        "!=" => !crate::eval::equal(found, wanted),
+        ">=" => order.is_some_and(std::cmp::Ordering::is_ge),
+        "<=" => order.is_some_and(std::cmp::Ordering::is_le),
+        ">" => order.is_some_and(std::cmp::Ordering::is_gt),
+        _ => order.is_some_and(std::cmp::Ordering::is_lt),
+    }
+}
+
+/// `@.a.b == "text"` inside `[?( )]`.
+fn filter(text: &str) -> Option<Step> {
+    let found = ["==", "!=", ">=", "<=", ">", "<"]
+        .into_iter()
+        .find_map(|op| text.split_once(op).map(|(a, b)| (a, op, b)));
+    let (path, test) = match found {
+        None => (text, None),
+        Some((path, operator, value)) => {
+            let value = value.trim();
+            let quoted = value.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+            let value =
+                quoted.map_or_else(|| serde_json::from_str(value).ok(), |text| Some(Value::from(text)))?;
+            (path, Some((operator, value)))
+        }
+    };
+    let path = path.trim().strip_prefix('@')?;
+    let path = path.split('.').filter(|name| !name.is_empty()).map(|name| name.trim().to_owned()).collect();
+    Some(Step::Where { path, test })
 }
 
 fn parse(path: &str) -> Option<Vec<Step>> {
@@ -109,6 +156,11 @@ fn bracket<'a>(rest: &'a str, steps: &mut Vec<Step>) -> Option<&'a str> {
             return after[end + 1..].strip_prefix(']');
         }
     }
+    if let Some(inside) = rest.strip_prefix("?(") {
+        let end = inside.find(")]")?;
+        steps.push(filter(&inside[..end])?);
+        return Some(&inside[end + 2..]);
+    }
     let end = rest.find(']')?;
     let inside = rest[..end].trim();
     steps.push(if inside == "*" { Step::All } else { Step::Index(inside.parse().ok()?) });
@@ -131,6 +183,10 @@ mod tests {
         check("$..n", json!([1, 2]));
         check("{.b\\.c.d}", json!(true));
         assert!(json_path(&document, "$.nope").is_err());
-        assert!(json_path(&document, "$.a[?(@.n > 1)]").is_err());
+        check("$.a[?(@.n > 1)].n", json!([2]));
+        check("$.a[?(@.n=='x')]", json!([]));
+        check("$.a[?(@.n)].n", json!([1, 2]));
+        assert!(json_path(&document, "$.a[?(@.n > )]").is_err());
+        assert!(json_path(&document, "$.a[0:1]").is_err());
     }
 }

@@ -120,8 +120,7 @@ impl Parser<'_> {
             return self.binding();
         }
         let mut left = self.unary()?;
-        loop {
-            let Kind::Op(op) = *self.peek() else { break };
+        while let Kind::Op(op) = *self.peek() {
             let negated = op == "not"
                 && matches!(self.tokens.get(self.next + 1), Some(Token { kind: Kind::Op(next), .. }) if binary(next) == Some((20, false)));
             let op = if negated { self.op_after_not() } else { op };

@@ -308,6 +308,9 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
             problems.push(problem.try_this("Use containers, scripts and `parallelism` instead."));
         }
     }
+    if template.is_leaf() {
+        artifacts(place, template, pointer, problems);
+    }
     for (group, steps) in template.steps.iter().flatten().enumerate() {
         for (at, step) in steps.0.iter().enumerate() {
             step_thorough(place, step, &format!("{pointer}/steps/{group}/{at}"), problems);
@@ -325,6 +328,21 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
                 format!("`depends` cannot be read: {error}"),
             ));
         }
+    }
+}
+
+/// Artifacts need a store; only raw inputs do without.
+fn artifacts(place: &Place, template: &Template, pointer: &str, problems: &mut Vec<Problem>) {
+    let inputs = template.inputs.artifacts.iter().map(|artifact| ("inputs", artifact)).enumerate();
+    let outputs = template.outputs.artifacts.iter().map(|artifact| ("outputs", artifact)).enumerate();
+    for (index, (side, artifact)) in inputs.chain(outputs) {
+        if artifact.optional || (side == "inputs" && artifact.raw().is_some()) {
+            continue;
+        }
+        let what =
+            format!("Artifact `{}` needs an artifact store, which one machine does not have.", artifact.name);
+        let problem = place.problem("G0506", &format!("{pointer}/{side}/artifacts/{index}"), what);
+        problems.push(problem.try_this("Use a parameter, a volume, or `optional: true`."));
     }
 }
 

@@ -375,9 +375,11 @@ fn walk(value: &Value, shape: &T, pointer: &str, findings: &mut Vec<ShapeFinding
         findings.push(ShapeFinding { pointer: pointer.to_owned(), at_key: false, what, remedy });
     };
     let wrong = |wanted: &str| format!("This must be {wanted}, but is {}.", describe(value));
-    let quote = || {
-        let written = galley_expr::go_json(value);
-        (!value.is_object() && !value.is_array()).then(|| format!("Put it in quotes: `\"{written}\"`."))
+    let quote = || match value {
+        Value::Number(number) => Some(format!("Put it in quotes: `\"{}\"`.", galley_expr::go_number(number))),
+        // YAML 1.1 reads `y`, `n`, `on` and `off` as truth values; what was written is not known here.
+        Value::Bool(_) => Some("Put it in quotes.".to_owned()),
+        _ => None,
     };
     match (shape, value) {
         (Any, _) | (Bool, Value::Bool(_)) | (Str, Value::String(_)) | (Object, Value::Object(_)) => {}

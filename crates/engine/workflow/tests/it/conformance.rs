@@ -201,7 +201,7 @@ fn compare(ended: &Workflow, recorded: &Value, by_name: &BTreeMap<String, Value>
             status.message
         ));
     }
-    for name in by_name.keys().filter(|name| !ours.contains_key(*name)) {
+    if let Some(name) = by_name.keys().find(|name| !ours.contains_key(*name)) {
         return Verdict::Different(format!("node {name} is missing"));
     }
     for (name, node) in &ours {
