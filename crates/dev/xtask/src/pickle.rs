@@ -271,7 +271,9 @@ impl Machine {
             let (value, key) = (self.pop()?, self.pop()?);
             vec![key, value]
         };
-        let Some(Value::Dict(entries)) = self.stack.last_mut() else { bail!("there is no dictionary to fill") };
+        let Some(Value::Dict(entries)) = self.stack.last_mut() else {
+            bail!("there is no dictionary to fill")
+        };
         let mut items = items.into_iter();
         while let Some(key) = items.next() {
             entries.push((key, items.next().context("a key without a value")?));
@@ -310,11 +312,14 @@ fn global(module: &str, name: &str) -> Result<Global> {
 fn storage(id: &Value) -> Result<Value> {
     match id {
         Value::Tuple(items) => match items.as_slice() {
-            [Value::Text(tag), Value::Global(Global::Storage(kind)), Value::Text(key), _, Value::Int(_), Value::None]
-                if tag == "storage" =>
-            {
-                Ok(Value::Storage { kind: *kind, key: key.clone() })
-            }
+            [
+                Value::Text(tag),
+                Value::Global(Global::Storage(kind)),
+                Value::Text(key),
+                _,
+                Value::Int(_),
+                Value::None,
+            ] if tag == "storage" => Ok(Value::Storage { kind: *kind, key: key.clone() }),
             _ => bail!("a storage is described in an unknown way"),
         },
         _ => bail!("a storage is described in an unknown way"),
@@ -327,7 +332,13 @@ fn call(function: &Value, arguments: Value) -> Result<Value> {
             Ok(Value::Dict(Vec::new()))
         }
         (Value::Global(Global::RebuildTensor), Value::Tuple(items)) => match items.as_slice() {
-            [Value::Storage { kind, key }, Value::Int(offset), Value::Tuple(shape), Value::Tuple(strides), ..] => {
+            [
+                Value::Storage { kind, key },
+                Value::Int(offset),
+                Value::Tuple(shape),
+                Value::Tuple(strides),
+                ..,
+            ] => {
                 let (shape, strides) = (sides(shape)?, sides(strides)?);
                 ensure!(strides.len() == shape.len(), "a tensor has a stride too few or too many");
                 let offset = usize::try_from(*offset)?;
@@ -368,7 +379,8 @@ mod tests {
     #[test]
     fn nothing_is_called() {
         // os.system('id'), as pickle.dumps would write it.
-        let error = read(b"\x80\x02cposix\nsystem\nq\x00X\x02\x00\x00\x00idq\x01\x85q\x02Rq\x03.").unwrap_err();
+        let error =
+            read(b"\x80\x02cposix\nsystem\nq\x00X\x02\x00\x00\x00idq\x01\x85q\x02Rq\x03.").unwrap_err();
         assert!(format!("{error:#}").contains("posix.system"), "{error:#}");
     }
 
@@ -389,7 +401,9 @@ mod tests {
 
     #[test]
     fn broken_pickles_are_errors() {
-        for bytes in [&b""[..], b"\x80\x02", b".", b"t.", b"R.", b"h\x05.", b"X\xff\xff\xff\xffa.", b"\x80\x04."] {
+        for bytes in
+            [&b""[..], b"\x80\x02", b".", b"t.", b"R.", b"h\x05.", b"X\xff\xff\xff\xffa.", b"\x80\x04."]
+        {
             assert!(read(bytes).is_err(), "{bytes:?}");
         }
     }

@@ -268,9 +268,12 @@ fn request_evidence(total: u64, answered: u64, latency: Option<&Latency>) -> Map
         ("successInterval95".to_owned(), json!([rounded(low, 4), rounded(high, 4)])),
     ]);
     if let Some(latency) = latency {
-        for (name, value) in
-            [("p50Ms", latency.p50_ms), ("p95Ms", latency.p95_ms), ("p99Ms", latency.p99_ms), ("maxMs", latency.max_ms)]
-        {
+        for (name, value) in [
+            ("p50Ms", latency.p50_ms),
+            ("p95Ms", latency.p95_ms),
+            ("p99Ms", latency.p99_ms),
+            ("maxMs", latency.max_ms),
+        ] {
             evidence.insert(name.into(), rounded(value, 2));
         }
     }
@@ -317,8 +320,10 @@ mod tests {
             let sure = if (label == 0) == right { vec![0.9, 0.1] } else { vec![0.1, 0.9] };
             Outcome { label, probabilities: sure }
         };
-        let outcomes: Vec<Outcome> =
-            (0..right).map(|i| outcome(i % 2, true)).chain((0..wrong).map(|i| outcome(i % 2, false))).collect();
+        let outcomes: Vec<Outcome> = (0..right)
+            .map(|i| outcome(i % 2, true))
+            .chain((0..wrong).map(|i| outcome(i % 2, false)))
+            .collect();
         measure(&outcomes, 2).unwrap()
     }
 
@@ -353,7 +358,11 @@ mod tests {
         let gates = EvaluationGates { max_calibration_error: 1.0, ..EvaluationGates::default() };
         let gate = judge_evaluation(&metrics(60, 40), &CLASSES, Some(&latency()), None, &gates, AT);
         assert_eq!(gate.verdict, Verdict::Fail);
-        assert!(gate.reason.starts_with("Accuracy 0.600 (60 of 100) is below 0.75; lowest"), "{}", gate.reason);
+        assert!(
+            gate.reason.starts_with("Accuracy 0.600 (60 of 100) is below 0.75; lowest"),
+            "{}",
+            gate.reason
+        );
     }
 
     #[test]

@@ -53,7 +53,10 @@ mod tests {
     fn percentiles_are_times_that_were_measured() {
         let times: Vec<f64> = (1..=100).rev().map(f64::from).collect();
         let latency = Latency::of(&times).unwrap();
-        assert_eq!((latency.p50_ms, latency.p95_ms, latency.p99_ms, latency.max_ms), (50.0, 95.0, 99.0, 100.0));
+        assert_eq!(
+            (latency.p50_ms, latency.p95_ms, latency.p99_ms, latency.max_ms),
+            (50.0, 95.0, 99.0, 100.0)
+        );
         assert_eq!(latency.mean_ms, 50.5);
         assert_eq!(Latency::of(&[7.0]).unwrap().p95_ms, 7.0);
         assert_eq!(Latency::of(&[]), None);

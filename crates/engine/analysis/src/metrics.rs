@@ -74,7 +74,8 @@ pub struct Metrics {
 impl Metrics {
     /// The class with the lowest recall, and that recall.
     pub fn weakest_class(&self) -> Option<(usize, f64)> {
-        let known = self.class_recall.iter().enumerate().filter_map(|(class, recall)| Some((class, (*recall)?)));
+        let known =
+            self.class_recall.iter().enumerate().filter_map(|(class, recall)| Some((class, (*recall)?)));
         known.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
@@ -184,7 +185,12 @@ mod tests {
     #[test]
     fn figures_agree_with_a_sheet_of_paper() {
         let metrics = measure(
-            &[outcome(0, &[0.9, 0.1]), outcome(0, &[0.4, 0.6]), outcome(1, &[0.2, 0.8]), outcome(1, &[0.0, 1.0])],
+            &[
+                outcome(0, &[0.9, 0.1]),
+                outcome(0, &[0.4, 0.6]),
+                outcome(1, &[0.2, 0.8]),
+                outcome(1, &[0.0, 1.0]),
+            ],
             2,
         )
         .unwrap();

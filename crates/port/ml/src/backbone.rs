@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 pub const FEATURES: usize = 1280;
 
 /// The weights as they lie in the program.
-pub static WEIGHTS: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../assets/efficientnet-lite0.safetensors"));
+pub static WEIGHTS: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../assets/efficientnet-lite0.safetensors"));
 
 /// One convolution of the backbone, followed by ReLU6 where `clipped`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +90,25 @@ pub fn convolutions() -> Vec<Convolution> {
     all
 }
 
-fn plain(name: String, inputs: usize, outputs: usize, kernel: usize, stride: usize, side: usize) -> Convolution {
-    Convolution { name, inputs, outputs, kernel, stride, depthwise: false, clipped: true, residual: false, side }
+fn plain(
+    name: String,
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
+    stride: usize,
+    side: usize,
+) -> Convolution {
+    Convolution {
+        name,
+        inputs,
+        outputs,
+        kernel,
+        stride,
+        depthwise: false,
+        clipped: true,
+        residual: false,
+        side,
+    }
 }
 
 /// Why the weights cannot be used.

@@ -123,7 +123,12 @@ pub struct Origin {
 
 impl Contract {
     /// The contract of a model that this room writes.
-    pub(crate) fn ours(origin: Origin, backbone_digest: String, model_digest: String, temperature: f32) -> Self {
+    pub(crate) fn ours(
+        origin: Origin,
+        backbone_digest: String,
+        model_digest: String,
+        temperature: f32,
+    ) -> Self {
         let tensor = |name: &str, sides: &[usize]| Tensor {
             name: name.into(),
             r#type: "float32".into(),
@@ -151,7 +156,8 @@ impl Contract {
 
     /// The file's text: JSON, indented, with a line end.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a contract holds only texts and finite numbers");
+        let mut text =
+            serde_json::to_string_pretty(self).expect("a contract holds only texts and finite numbers");
         text.push('\n');
         text
     }

@@ -59,10 +59,16 @@ impl FeatureExtractor {
 }
 
 /// Runs `model` on inputs laid one after the other; the rows of `output`, `width` numbers each.
-pub(crate) fn run(model: &Model, output: &str, width: usize, input: Vec<f32>) -> Result<Vec<f32>, ExtractorError> {
+pub(crate) fn run(
+    model: &Model,
+    output: &str,
+    width: usize,
+    input: Vec<f32>,
+) -> Result<Vec<f32>, ExtractorError> {
     let failed = |error: &dyn std::fmt::Display| ExtractorError::Run(error.to_string());
     let count = input.len() / INPUT_LEN;
-    let input = Value::from_shape([count, 3, INPUT_SIDE, INPUT_SIDE].as_slice(), input).map_err(|e| failed(&e))?;
+    let input =
+        Value::from_shape([count, 3, INPUT_SIDE, INPUT_SIDE].as_slice(), input).map_err(|e| failed(&e))?;
     let from = model.node_id(onnx::INPUT).map_err(|e| failed(&e))?;
     let to = model.node_id(output).map_err(|e| failed(&e))?;
     let [result] = model.run_n(vec![(from, input.into())], [to], None).map_err(|e| failed(&e))?;

@@ -14,7 +14,8 @@ use crate::backbone::FEATURES;
 use crate::classes::{CLASS_COUNT, CLASSES};
 
 /// The feature set inside the program.
-pub static FOOD11: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../assets/food11-features.bin"));
+pub static FOOD11: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../assets/food11-features.bin"));
 
 const MAGIC: &[u8; 8] = b"GLYFEAT1";
 const MAX_HEADER: usize = 64 << 10;

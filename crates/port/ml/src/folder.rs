@@ -91,7 +91,14 @@ pub struct FolderOptions {
 
 impl Default for FolderOptions {
     fn default() -> Self {
-        FolderOptions { name: None, citation: String::new(), cache: None, seed: 11, mirror: true, limits: PhotoLimits::default() }
+        FolderOptions {
+            name: None,
+            citation: String::new(),
+            cache: None,
+            seed: 11,
+            mirror: true,
+            limits: PhotoLimits::default(),
+        }
     }
 }
 
@@ -218,12 +225,15 @@ fn carve_validation(photos: &mut [Found], seed: u64) {
     if photos.iter().any(|photo| photo.split == Split::Validation) {
         return;
     }
-    let key = |content: &[u8; 32]| Sha256::new().chain_update(seed.to_le_bytes()).chain_update(content).finalize();
+    let key =
+        |content: &[u8; 32]| Sha256::new().chain_update(seed.to_le_bytes()).chain_update(content).finalize();
     for label in 0..CLASS_COUNT {
         let mut training: Vec<&mut Found> =
             photos.iter_mut().filter(|p| p.label == label && p.split == Split::Train).collect();
         training.sort_by_cached_key(|photo| key(&photo.content));
-        let count = (training.len() as f64 * VALIDATION_SHARE).round() as usize;
+        let share = (training.len() as f64 * VALIDATION_SHARE).round() as usize;
+        // A small class gives one photo, unless it has no other.
+        let count = share.max(1).min(training.len().saturating_sub(1));
         for photo in training.into_iter().take(count) {
             photo.split = Split::Validation;
         }
@@ -234,7 +244,8 @@ fn carve_validation(photos: &mut [Found], seed: u64) {
 fn check_classes(folder: &Path, photos: &[Found]) -> Result<(), FolderError> {
     for split in [Split::Train, Split::Validation, Split::Test] {
         let has = |label| photos.iter().any(|photo| photo.split == split && photo.label == label);
-        let missing: Vec<&str> = (0..CLASS_COUNT).filter(|label| !has(*label)).map(|label| CLASSES[label]).collect();
+        let missing: Vec<&str> =
+            (0..CLASS_COUNT).filter(|label| !has(*label)).map(|label| CLASSES[label]).collect();
         if !missing.is_empty() {
             let reason = format!("it has no photos of {}", missing.join(", "));
             return Err(FolderError::Split { path: folder.to_owned(), split: split.name(), reason });

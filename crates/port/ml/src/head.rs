@@ -26,7 +26,9 @@ pub enum HeadError {
     #[error("the head is not a safetensors file")]
     Format(#[source] safetensors::SafeTensorError),
     /// A tensor is absent, of the wrong shape or type, or not finite.
-    #[error("the head's tensor `{0}` is missing, has another shape or type, or holds values that are not finite")]
+    #[error(
+        "the head's tensor `{0}` is missing, has another shape or type, or holds values that are not finite"
+    )]
     Tensor(&'static str),
 }
 
@@ -67,7 +69,8 @@ impl Head {
     /// The logits of one feature vector.
     pub fn logits(&self, features: &[f32]) -> [f32; CLASS_COUNT] {
         let mut logits = [0.0; CLASS_COUNT];
-        for ((logit, row), bias) in logits.iter_mut().zip(self.weight.chunks_exact(FEATURES)).zip(&self.bias) {
+        for ((logit, row), bias) in logits.iter_mut().zip(self.weight.chunks_exact(FEATURES)).zip(&self.bias)
+        {
             *logit = bias + dot(row, features);
         }
         logits
@@ -104,7 +107,9 @@ impl Head {
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, HeadError> {
         let tensors = SafeTensors::deserialize(bytes).map_err(HeadError::Format)?;
         let read = |name: &'static str, shape: &[usize]| match tensors.tensor(name) {
-            Ok(tensor) if tensor.dtype() == Dtype::F32 && tensor.shape() == shape => Ok(floats(tensor.data())),
+            Ok(tensor) if tensor.dtype() == Dtype::F32 && tensor.shape() == shape => {
+                Ok(floats(tensor.data()))
+            }
             _ => Err(HeadError::Tensor(name)),
         };
         let temperature = read("temperature", &[1])?[0];

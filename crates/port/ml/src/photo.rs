@@ -66,9 +66,16 @@ pub enum PhotoError {
 }
 
 /// An upright photo in 8-bit RGB.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Photo {
     pixels: RgbImage,
+}
+
+impl std::fmt::Debug for Photo {
+    /// The size alone: a photo's content belongs into no log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Photo({} x {})", self.width(), self.height())
+    }
 }
 
 impl Photo {
@@ -84,7 +91,8 @@ impl Photo {
             return Err(PhotoError::TooManyBytes { bytes: bytes.len(), limit: limits.max_bytes });
         }
         let (format, name) = format_of(bytes)?;
-        let damaged = |error: image::ImageError| PhotoError::Damaged { format: name, reason: error.to_string() };
+        let damaged =
+            |error: image::ImageError| PhotoError::Damaged { format: name, reason: error.to_string() };
         let mut decoder =
             ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(damaged)?;
         let (width, height) = decoder.dimensions();

@@ -25,10 +25,13 @@ impl From<&PhotoError> for Problem {
                 Problem::new("G0701", Kind::Invalid, what).try_this("Choose a photo and send it again.")
             }
             PhotoError::TooManyBytes { .. } | PhotoError::TooManyPixels { .. } => {
-                Problem::new("G0702", Kind::Invalid, what).try_this("Make the photo smaller and send it again.")
+                Problem::new("G0702", Kind::Invalid, what)
+                    .try_this("Make the photo smaller and send it again.")
             }
-            PhotoError::NotAnImage | PhotoError::Unsupported { .. } => Problem::new("G0703", Kind::Invalid, what)
-                .try_this("Send a JPEG, PNG or WebP photo; phones can be set to take JPEG."),
+            PhotoError::NotAnImage | PhotoError::Unsupported { .. } => {
+                Problem::new("G0703", Kind::Invalid, what)
+                    .try_this("Send a JPEG, PNG or WebP photo; phones can be set to take JPEG.")
+            }
             PhotoError::Damaged { .. } => Problem::new("G0704", Kind::Failed, what)
                 .try_this("Send the photo again, or save it anew with a photo program first."),
         }
@@ -45,7 +48,8 @@ impl From<ModelError> for Problem {
     fn from(error: ModelError) -> Self {
         match &error {
             ModelError::File { source, .. } => {
-                let kind = if source.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Io };
+                let kind =
+                    if source.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Io };
                 Problem::new("G0705", kind, "The model folder cannot be used.").because(&error).try_this(
                     "Name a folder with `model.onnx` and `contract.json`, as `galley model train` writes it.",
                 )
@@ -65,7 +69,9 @@ impl From<ModelError> for Problem {
 impl From<FolderError> for Problem {
     fn from(error: FolderError) -> Self {
         let kind = match &error {
-            FolderError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Kind::NotFound,
+            FolderError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Kind::NotFound
+            }
             FolderError::File { .. } => Kind::Io,
             FolderError::Extractor(_) | FolderError::Features(_) => Kind::Internal,
             _ => Kind::Invalid,

@@ -147,8 +147,14 @@ pub fn train(
             best = Some((validation_loss, epoch, fit.layer.clone()));
         }
         let learning_rate = fit.learning_rate();
-        let report =
-            Epoch { epoch, epochs: options.epochs, train_loss, validation_loss, validation_accuracy, learning_rate };
+        let report = Epoch {
+            epoch,
+            epochs: options.epochs,
+            train_loss,
+            validation_loss,
+            validation_accuracy,
+            learning_rate,
+        };
         progress(&report);
         epochs.push(report);
     }
@@ -213,7 +219,8 @@ struct Layer {
 impl Layer {
     fn logits(&self, features: &[f32]) -> [f32; CLASS_COUNT] {
         let mut logits = [0.0; CLASS_COUNT];
-        for ((logit, row), bias) in logits.iter_mut().zip(self.weight.chunks_exact(FEATURES)).zip(&self.bias) {
+        for ((logit, row), bias) in logits.iter_mut().zip(self.weight.chunks_exact(FEATURES)).zip(&self.bias)
+        {
             *logit = bias + crate::head::dot(row, features);
         }
         logits
@@ -338,12 +345,13 @@ mod tests {
     use crate::features::tests::easy;
 
     fn quick() -> TrainOptions {
-        TrainOptions { epochs: 12, ..TrainOptions::default() }
+        TrainOptions { epochs: 30, learning_rate: 0.01, ..TrainOptions::default() }
     }
 
     fn accuracy(head: &Head, data: &FeatureSet) -> f64 {
         let judged = judge(head, data, Split::Test);
-        let correct = judged.iter().filter(|j| crate::Prediction::new(j.probabilities).class == j.label).count();
+        let correct =
+            judged.iter().filter(|j| crate::Prediction::new(j.probabilities).class == j.label).count();
         correct as f64 / judged.len() as f64
     }
 
@@ -353,7 +361,7 @@ mod tests {
         let mut heard = 0;
         let trained = train(&data, &quick(), |_| heard += 1).unwrap();
         assert!(accuracy(&trained.head, &data) > 0.9, "{}", accuracy(&trained.head, &data));
-        assert_eq!((heard, trained.epochs.len()), (12, 12));
+        assert_eq!((heard, trained.epochs.len()), (30, 30));
         let losses: Vec<f32> = trained.epochs.iter().map(|epoch| epoch.validation_loss).collect();
         let lowest = losses.iter().copied().fold(f32::MAX, f32::min);
         assert_eq!(losses[trained.best_epoch as usize - 1], lowest);

@@ -96,9 +96,12 @@ fn resized(photo: &Photo, short: u32) -> (usize, usize, Vec<u8>) {
     let source = ImageRef::new(photo.width(), photo.height(), photo.rgb(), PixelType::U8x3)
         .expect("a photo holds three bytes for each pixel");
     let mut target = Image::new(new_width, new_height, PixelType::U8x3);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(f64::from(left), f64::from(top), f64::from(width), f64::from(height));
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
+        f64::from(left),
+        f64::from(top),
+        f64::from(width),
+        f64::from(height),
+    );
     Resizer::new()
         .resize(&source, &mut target, &options)
         .expect("both images have the same pixel type and the box lies inside the source");

@@ -154,8 +154,8 @@ async fn not_found(extract::State(state): Shared, request: Request) -> Response 
 
 async fn wrong_method(extract::State(state): Shared, request: Request) -> Response {
     let what = format!("`{}` does not take {} requests.", request.uri().path(), request.method());
-    let problem =
-        Problem::new("G0716", Kind::Usage, what).try_this("Send photos with POST to `/predict`; read all else with GET.");
+    let problem = Problem::new("G0716", Kind::Usage, what)
+        .try_this("Send photos with POST to `/predict`; read all else with GET.");
     failed(&state, Format::of(request.headers()), &problem)
 }
 

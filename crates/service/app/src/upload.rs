@@ -17,15 +17,21 @@ const MAX_FIELDS: usize = 20;
 
 /// Reads the photo of a request, at most `limit` bytes.
 pub(crate) async fn photo(request: Request, limit: usize) -> Result<Vec<u8>, Problem> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type =
+        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let content_type = content_type.trim().to_ascii_lowercase();
     if content_type.starts_with("multipart/form-data") {
-        let form = Multipart::from_request(request, &()).await.map_err(|_| not_understood("The form cannot be read."))?;
+        let form = Multipart::from_request(request, &())
+            .await
+            .map_err(|_| not_understood("The form cannot be read."))?;
         return from_form(form, limit).await;
     }
     // `curl --data-binary @photo.jpg` calls every body a form; its content tells better.
     let body = from_body(request, limit).await?;
-    if content_type.starts_with("image/") || content_type == "application/octet-stream" || looks_like_image(&body) {
+    if content_type.starts_with("image/")
+        || content_type == "application/octet-stream"
+        || looks_like_image(&body)
+    {
         return Ok(body);
     }
     Err(if body.is_empty() {

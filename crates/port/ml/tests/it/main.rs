@@ -14,7 +14,11 @@ pub fn picture(number: u32) -> Photo {
     let rgb = (0..side * side)
         .flat_map(|i| {
             let stripe = if (i % side + number) % 9 < 4 { 40 } else { 0 };
-            [(number * 37 % 200) as u8 + stripe, (number * 91 % 200) as u8 + stripe, (number * 53 % 200) as u8]
+            [
+                (number * 37 % 200) as u8 + stripe,
+                (number * 91 % 200) as u8 + stripe,
+                (number * 53 % 200) as u8,
+            ]
         })
         .collect();
     Photo::from_rgb(side, side, rgb).unwrap()

@@ -1,8 +1,8 @@
 //! What is trained, saved, loaded and served is one and the same model.
 
 use galley_ml::{
-    CLASSES, Classifier, FEATURES, FeatureExtractor, Head, ModelError, ModelFiles, OnnxClassifier, Origin, Photo,
-    View, measure_latency, read_contract,
+    CLASSES, Classifier, FEATURES, FeatureExtractor, Head, ModelError, ModelFiles, OnnxClassifier, Origin,
+    Photo, View, measure_latency, read_contract,
 };
 use galley_problem::Problem;
 

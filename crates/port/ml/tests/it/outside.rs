@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use galley_ml::{
-    Classifier, FeatureSet, ModelFiles, OnnxClassifier, Origin, Photo, PhotoLimits, TrainOptions, class_of_folder,
-    train,
+    Classifier, FeatureSet, ModelFiles, OnnxClassifier, Origin, Photo, PhotoLimits, TrainOptions,
+    class_of_folder, train,
 };
 
 /// Every how many-th photo of a class is looked at.
@@ -14,7 +14,11 @@ fn photos() -> Option<PathBuf> {
     #[allow(clippy::disallowed_methods, reason = "a test is told where the photos are")]
     let named = std::env::var("GALLEY_TEST_PHOTOS").ok().map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/data/food11-mini");
-    [named, Some(beside)].into_iter().flatten().map(|folder| folder.join("hires/validation")).find(|f| f.is_dir())
+    [named, Some(beside)]
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.join("hires/validation"))
+        .find(|f| f.is_dir())
 }
 
 #[test]
@@ -33,7 +37,8 @@ fn photos_it_never_saw_are_told_apart() {
     for class in folder.read_dir().unwrap() {
         let class = class.unwrap();
         let label = class_of_folder(&class.file_name().to_string_lossy()).unwrap();
-        let mut files: Vec<PathBuf> = class.path().read_dir().unwrap().map(|file| file.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> =
+            class.path().read_dir().unwrap().map(|file| file.unwrap().path()).collect();
         files.sort();
         for file in files.iter().step_by(EVERY) {
             let photo = Photo::decode(&std::fs::read(file).unwrap(), &PhotoLimits::default()).unwrap();

@@ -20,7 +20,8 @@ fn promise(width: u32, height: u32) -> Vec<u8> {
 
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (!(crc & 1)).wrapping_add(1)))
+        (0..8)
+            .fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (!(crc & 1)).wrapping_add(1)))
     })
 }
 
@@ -69,14 +70,20 @@ async fn what_holds_no_photo_is_not_understood() {
         ("application/json", r#"{"photo": 1}"#),
         ("multipart/form-data", "no boundary"),
         ("multipart/form-data; boundary=x", "--x\r\nbroken"),
-        ("multipart/form-data; boundary=x", "--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x--\r\n"),
+        (
+            "multipart/form-data; boundary=x",
+            "--x\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\nb\r\n--x--\r\n",
+        ),
     ] {
         let response = app.post_body("/predict", content_type, body.into()).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{content_type} {body}");
         assert_eq!(json(response).await["error"]["code"], "G0711");
     }
     let response = app.get("/nowhere", "*/*").await;
-    assert_eq!((response.status(), json(response).await["error"]["code"].clone()), (StatusCode::NOT_FOUND, "G0715".into()));
+    assert_eq!(
+        (response.status(), json(response).await["error"]["code"].clone()),
+        (StatusCode::NOT_FOUND, "G0715".into())
+    );
     let response = app.post_body("/version", "image/png", sample_png()).await;
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
 }

@@ -14,7 +14,9 @@ async fn the_page_asks_for_a_photo_and_needs_nothing_from_elsewhere() {
     assert!(policy.starts_with("default-src 'none'"));
     let page = response.text().await.unwrap();
     assert!(page.contains(r#"action="predict" method="post" enctype="multipart/form-data""#));
-    for (attribute, path) in [("href", "assets/app.css"), ("src", "assets/app.js"), ("href", "assets/icon.svg")] {
+    for (attribute, path) in
+        [("href", "assets/app.css"), ("src", "assets/app.js"), ("href", "assets/icon.svg")]
+    {
         assert!(page.contains(&format!(r#"{attribute}="{path}""#)));
         assert_eq!(app.get(&format!("/{path}"), "*/*").await.status(), StatusCode::OK);
     }

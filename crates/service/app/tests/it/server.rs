@@ -18,7 +18,8 @@ async fn it_loads_serves_and_drains() {
     files().save(folder.path()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let config = Config { model_dir: folder.path().to_owned(), version: Some("7".into()), ..Config::default() };
+    let config =
+        Config { model_dir: folder.path().to_owned(), version: Some("7".into()), ..Config::default() };
     let shutdown = CancellationToken::new();
     let server = tokio::spawn(serve(config, listener, shutdown.clone()));
 

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use galley_app::Config;
 use galley_ml::{
-    Classifier, Contract, ExtractorError, FEATURES, Head, ModelFiles, OnnxClassifier, Origin, Photo, Prediction,
+    Classifier, Contract, ExtractorError, FEATURES, Head, ModelFiles, OnnxClassifier, Origin, Photo,
+    Prediction,
 };
 use reqwest::{Client, Response, multipart};
 use tokio::net::TcpListener;
@@ -74,7 +75,8 @@ impl Running {
     }
 
     pub async fn post_body(&self, path: &str, content_type: &str, bytes: Vec<u8>) -> Response {
-        let request = self.client.post(format!("{}{path}", self.address)).header("content-type", content_type);
+        let request =
+            self.client.post(format!("{}{path}", self.address)).header("content-type", content_type);
         request.body(bytes).send().await.unwrap()
     }
 }
