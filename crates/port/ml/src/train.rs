@@ -35,7 +35,7 @@ pub struct TrainOptions {
 impl Default for TrainOptions {
     fn default() -> Self {
         TrainOptions {
-            epochs: 40,
+            epochs: 20,
             batch_size: 64,
             learning_rate: 0.001,
             weight_decay: 1e-4,
