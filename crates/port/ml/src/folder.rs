@@ -231,7 +231,9 @@ fn carve_validation(photos: &mut [Found], seed: u64) {
         let mut training: Vec<&mut Found> =
             photos.iter_mut().filter(|p| p.label == label && p.split == Split::Train).collect();
         training.sort_by_cached_key(|photo| key(&photo.content));
-        let count = (training.len() as f64 * VALIDATION_SHARE).round() as usize;
+        let share = (training.len() as f64 * VALIDATION_SHARE).round() as usize;
+        // A small class gives one photo, unless it has no other.
+        let count = share.max(1).min(training.len().saturating_sub(1));
         for photo in training.into_iter().take(count) {
             photo.split = Split::Validation;
         }

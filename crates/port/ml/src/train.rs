@@ -35,7 +35,7 @@ pub struct TrainOptions {
 impl Default for TrainOptions {
     fn default() -> Self {
         TrainOptions {
-            epochs: 40,
+            epochs: 20,
             batch_size: 64,
             learning_rate: 0.001,
             weight_decay: 1e-4,
@@ -345,7 +345,7 @@ mod tests {
     use crate::features::tests::easy;
 
     fn quick() -> TrainOptions {
-        TrainOptions { epochs: 12, learning_rate: 0.01, ..TrainOptions::default() }
+        TrainOptions { epochs: 30, learning_rate: 0.01, ..TrainOptions::default() }
     }
 
     fn accuracy(head: &Head, data: &FeatureSet) -> f64 {
@@ -361,7 +361,7 @@ mod tests {
         let mut heard = 0;
         let trained = train(&data, &quick(), |_| heard += 1).unwrap();
         assert!(accuracy(&trained.head, &data) > 0.9, "{}", accuracy(&trained.head, &data));
-        assert_eq!((heard, trained.epochs.len()), (12, 12));
+        assert_eq!((heard, trained.epochs.len()), (30, 30));
         let losses: Vec<f32> = trained.epochs.iter().map(|epoch| epoch.validation_loss).collect();
         let lowest = losses.iter().copied().fold(f32::MAX, f32::min);
         assert_eq!(losses[trained.best_epoch as usize - 1], lowest);
