@@ -31,7 +31,7 @@ pub async fn list(global: &Global, output: &Output) -> Result<Answer, Problem> {
         let repository = galley_oci::Repository::own(&name).map_err(|e| e.problem())?;
         let tags = store.tags(&repository).map_err(|e| e.problem())?;
         for digest in store.manifests(&repository).map_err(|e| e.problem())? {
-            let target = galley_oci::Target::Digest(digest.clone());
+            let target = galley_oci::Target::Digest(digest);
             let Some(manifest) = store.manifest(&repository, &target).map_err(|e| e.problem())? else {
                 continue;
             };

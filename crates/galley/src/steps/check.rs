@@ -184,7 +184,7 @@ fn picture(number: u32) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(sample.rgb().len());
     for row in sample.rgb().chunks_exact(width * 3) {
         for x in 0..width {
-            let from = if number % 2 == 0 { x } else { width - 1 - x };
+            let from = if number.is_multiple_of(2) { x } else { width - 1 - x };
             let pixel = &row[from * 3..from * 3 + 3];
             rgb.extend(
                 (0..3).map(|channel| (f32::from(pixel[(channel + order) % 3]) * light).min(255.0) as u8),

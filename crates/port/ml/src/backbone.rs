@@ -1,6 +1,6 @@
 //! The frozen backbone: EfficientNet-Lite0 with ImageNet weights, batch norm folded in, half precision.
 //!
-//! The weights are part of the program (`assets/efficientnet-lite0.safetensors`, made by `cargo xtask backbone`,
+//! The weights are part of the program (`assets/efficientnet-lite0-food.safetensors`, tuned from `cargo xtask backbone`'s,
 //! Apache-2.0, see `assets/NOTICE`). The shape of the network is this module's; the ONNX writer follows it.
 
 use safetensors::SafeTensors;
@@ -12,7 +12,7 @@ pub const FEATURES: usize = 1280;
 
 /// The weights as they lie in the program.
 pub static WEIGHTS: &[u8] =
-    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../assets/efficientnet-lite0.safetensors"));
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../assets/efficientnet-lite0-food.safetensors"));
 
 /// One convolution of the backbone, followed by ReLU6 where `clipped`.
 #[derive(Clone, Debug, PartialEq, Eq)]
