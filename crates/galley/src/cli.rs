@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod service;
 pub mod steps;
 
 /// Trains, judges, delivers and serves a model from one git repository
@@ -36,6 +37,9 @@ pub struct Global {
     /// Folder of all state; default `.galley` in the pipeline repository
     #[arg(long, global = true, env = "GALLEY_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Work on this cluster instead of this machine
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     /// More talk on standard error; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -96,6 +100,9 @@ pub enum Command {
     /// Build and list images
     #[command(subcommand)]
     Image(Image),
+    /// Run one service of the platform on its own, as the Deployments on a cluster do
+    #[command(subcommand)]
+    Service(service::Service),
     /// Run kubectl against the cluster on this machine
     #[command(
         after_help = "Needs `kubectl` on PATH. For other tools: export KUBECONFIG=\"$(galley kubectl --print-kubeconfig)\""
@@ -303,6 +310,40 @@ pub enum Image {
     Build(steps::Build),
     /// List the images in this machine's store
     List(Output),
+    /// Push an image to a registry
+    #[command(
+        after_help = "Credentials: `docker login` (its config.json), or GALLEY_REGISTRY_USER and GALLEY_REGISTRY_PASSWORD."
+    )]
+    Push {
+        /// Where to, as in `registry.example.org/team/galley:0.1.0`
+        target: String,
+        /// Which image
+        #[command(flatten)]
+        which: Which,
+        /// Speak plain HTTP to the registry (loopback: always)
+        #[arg(long)]
+        plain_http: bool,
+    },
+    /// Write an image as an archive for `ctr images import`, `docker load`, `podman load`, `skopeo`
+    Save {
+        /// File to write
+        #[arg(short, long = "file", value_name = "FILE")]
+        file: PathBuf,
+        /// Which image
+        #[command(flatten)]
+        which: Which,
+        /// What it is called where it is read; default: its own name
+        #[arg(long, value_name = "REFERENCE")]
+        name: Option<String>,
+    },
+}
+
+/// One image.
+#[derive(Clone, Debug, Args)]
+pub struct Which {
+    /// An image of this machine's store; default: the base image, this binary
+    #[arg(long, value_name = "REFERENCE")]
+    pub image: Option<String>,
 }
 
 /// `release ...`: a person's verbs first, then those of the workflow's steps.

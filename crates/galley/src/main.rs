@@ -11,6 +11,7 @@
 //! | `state` | the one folder of all state |
 //! | `up` | the control plane: assembly, seeding, progress |
 //! | `commands` | what people ask: status, workflows, applications, releases |
+//! | `serve` | one service of the platform on its own, for a cluster |
 //! | `steps` | what workflows run: train, evaluate, register, build, promote, test |
 //! | `ground` | how a command or step reaches the services |
 //! | `kinds` | the kinds that the control plane serves |
@@ -19,6 +20,7 @@ mod cli;
 mod commands;
 mod ground;
 mod kinds;
+mod serve;
 mod state;
 mod steps;
 mod up;
@@ -89,6 +91,7 @@ async fn run(cli: Cli) -> Result<Answer, Problem> {
         Command::Release(release) => commands::release::run(&global, release).await,
         Command::Model(model) => steps::model(&global, model).await,
         Command::Image(image) => commands::image::run(&global, image).await,
+        Command::Service(service) => serve::run(service).await,
         Command::Kubectl(kubectl) => commands::state::kubectl(&global, &kubectl).await,
         Command::GitCredential(credential) => commands::state::git_credential(&global, &credential),
         Command::Completions { shell } => {

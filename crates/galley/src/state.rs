@@ -206,7 +206,10 @@ mod tests {
     use super::*;
 
     fn state(dir: &Path) -> State {
-        State::of(&Global { state: Some(dir.to_owned()), verbose: 0, quiet: false }, Path::new("."))
+        State::of(
+            &Global { state: Some(dir.to_owned()), kubeconfig: None, verbose: 0, quiet: false },
+            Path::new("."),
+        )
     }
 
     #[test]

@@ -76,5 +76,9 @@ pub async fn image(global: &Global, image: Image) -> Result<Answer, Problem> {
     match image {
         Image::Build(args) => image::build(global, args).await,
         Image::List(output) => crate::commands::image::list(global, &output).await,
+        Image::Push { target, which, plain_http } => {
+            image::push(global, &target, which.image.as_deref(), plain_http).await
+        }
+        Image::Save { file, which, name } => image::save(global, &file, which.image.as_deref(), name).await,
     }
 }

@@ -140,5 +140,6 @@ pub async fn interrupted() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-pub use doors::repositories;
+pub use doors::{repositories, wake_on_push};
 pub use seed::make_pipeline;
+pub use supervisor::Supervisor;

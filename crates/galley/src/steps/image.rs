@@ -1,5 +1,7 @@
 //! `galley image build`: the base image is this binary; a model image adds one layer. The same inputs give the same digest.
 
+mod login;
+
 use std::{collections::BTreeMap, path::Path};
 
 use galley_oci::{BaseOptions, BuiltImage, ClientConfig, Credentials, Options, Reference, Repository, Store};
@@ -159,6 +161,86 @@ async fn at_registry(
         tempfile::tempdir().map_err(|e| crate::io(Path::new("/tmp"), "making a scratch folder in", &e))?;
     let store = Store::open(scratch.path(), Options::default()).map_err(|e| e.problem())?;
     client.build_on(&base, &target, files, labels, &store).await.map_err(|e| e.problem())
+}
+
+/// `galley image push`
+///
+/// # Errors
+/// G08xx if the image is not here or the registry refuses.
+pub async fn push(
+    global: &Global,
+    target: &str,
+    image: Option<&str>,
+    plain_http: bool,
+) -> Result<Answer, Problem> {
+    let target: Reference = target.parse().map_err(|e: galley_oci::Error| e.problem())?;
+    let chosen = choose(global, image)?;
+    let mut config = ClientConfig::default();
+    if plain_http {
+        config.insecure_hosts.push(target.registry.clone());
+    }
+    if let Some(credentials) = login::credentials(&target.registry)? {
+        config.credentials.insert(target.registry.clone(), credentials);
+    }
+    let client = galley_oci::Client::new(config).map_err(|e| e.problem())?;
+    client.push(&chosen.store, &chosen.digest, &target).await.map_err(|e| e.problem())?;
+    voice::data(&format!("{target}@{}", chosen.digest));
+    Ok(Answer::Yes)
+}
+
+/// `galley image save`
+///
+/// # Errors
+/// G08xx if the image is not here, G0105 if the file cannot be written.
+pub async fn save(
+    global: &Global,
+    file: &Path,
+    image: Option<&str>,
+    name: Option<String>,
+) -> Result<Answer, Problem> {
+    let chosen = choose(global, image)?;
+    let name = match name {
+        Some(name) => name.parse().map_err(|e: galley_oci::Error| e.problem())?,
+        None => chosen.name.clone(),
+    };
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |e: &std::io::Error| crate::io(file, "writing", e);
+    let part = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
+    let writer = std::io::BufWriter::new(part.as_file());
+    chosen.store.save(&chosen.digest, &name, writer).map_err(|e| e.problem())?;
+    part.persist(file).map_err(|e| failed(&e.error))?;
+    voice::data(&format!("{} ({name}@{})", file.display(), chosen.digest));
+    Ok(Answer::Yes)
+}
+
+/// An image of this machine.
+struct Chosen {
+    store: Store,
+    digest: galley_oci::Digest,
+    name: Reference,
+    /// Of a store that is made for one command.
+    _scratch: Option<tempfile::TempDir>,
+}
+
+/// The named image of this machine's store, or the base image, which needs no store.
+fn choose(global: &Global, image: Option<&str>) -> Result<Chosen, Problem> {
+    let Some(image) = image else {
+        let scratch = tempfile::tempdir()
+            .map_err(|e| crate::io(&std::env::temp_dir(), "making a scratch folder in", &e))?;
+        let store = Store::open(scratch.path(), Options::default()).map_err(|e| e.problem())?;
+        let digest = store_base(&store)?.digest;
+        let name = BASE_IMAGE.parse().map_err(|e: galley_oci::Error| e.problem())?;
+        return Ok(Chosen { store, digest, name, _scratch: Some(scratch) });
+    };
+    let own_hosts = vec![crate::up::REGISTRY_NAME.to_owned()];
+    let options = Options { own_hosts, ..Options::default() };
+    let store = Store::open(State::find(global).path("oci"), options).map_err(|e| e.problem())?;
+    let name: Reference = image.parse().map_err(|e: galley_oci::Error| e.problem())?;
+    let digest = store.lookup(&name).map_err(|e| e.problem())?.ok_or_else(|| {
+        Problem::new("G0803", Kind::NotFound, format!("`{image}` is not in this machine's store."))
+            .try_this("`galley image list` shows what is.")
+    })?;
+    Ok(Chosen { store, digest, name, _scratch: None })
 }
 
 /// The serving contract with the version that it is served as.

@@ -9,9 +9,12 @@ use galley_git::Repo;
 use galley_oci::Store;
 use galley_problem::Problem;
 use galley_units::Secret;
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    sync::{broadcast, watch},
+};
 
-use super::PIPELINE_URL;
+use super::{PIPELINE_URL, supervisor::Supervisor};
 
 /// Pods' logs, as the API server asks for them.
 pub struct LogDoor(pub galley_workloads::Logs);
@@ -137,4 +140,25 @@ impl galley_gateway::Dialer for PodDialer {
 pub fn repositories(own: Repo, mirrors: PathBuf) -> Arc<dyn galley_gitops::Repositories> {
     let ours = [(PIPELINE_URL.to_owned(), own)];
     Arc::new(galley_gitops::LocalRepositories::new(ours, mirrors, Arc::new(|_| None)))
+}
+
+/// A number that changes at every push.
+pub fn wake_on_push(
+    mut pushes: broadcast::Receiver<galley_gitserver::Push>,
+    supervisor: &mut Supervisor,
+) -> watch::Receiver<u64> {
+    let (wake, woken) = watch::channel(0u64);
+    supervisor.start("pushes", move |stop| async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                push = pushes.recv() => match push {
+                    // A lagging receiver has missed pushes; one look sees them all.
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => wake.send_modify(|n| *n += 1),
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+            }
+        }
+    });
+    woken
 }

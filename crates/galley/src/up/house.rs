@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     REGISTRY_NAME,
-    doors::{Deputies, Images, LogDoor, PodDialer, repositories},
+    doors::{Deputies, Images, LogDoor, PodDialer, repositories, wake_on_push},
     ports::Listeners,
     seed::{self, Embedded},
     supervisor::Supervisor,
@@ -29,6 +29,8 @@ use crate::{
     steps,
 };
 
+/// What charts see where Galley itself serves git, registry and tracking.
+const EMBEDDED_API: &str = "embedded.galley.dev/v1";
 /// A lasting trouble with the repository is reported by `--once` after this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -131,8 +133,7 @@ impl House {
             let tokens = tokens.clone();
             Arc::new(move |token: &str| tokens.verify(token).is_some())
         };
-        let (wake_releases, wake) = watch::channel(0u64);
-        embed_git(state, &mut listeners, &mut supervisor, &authorize, wake_releases)?;
+        let wake = embed_git(state, &mut listeners, &mut supervisor, &authorize)?;
         embed_registry(&mut listeners, &mut supervisor, &store, &authorize)?;
         embed_tracking(state, &mut listeners, &mut supervisor, &database, &clock, &authorize)?;
 
@@ -155,8 +156,12 @@ impl House {
                 wake: wake.clone(),
                 clock: Arc::clone(&clock),
             };
-            let service = galley_gitops::Service::new(galley_gitops::Config::default(), deps)
-                .map_err(|e| failed("preparing gitops", &e))?;
+            let config = galley_gitops::Config {
+                extra_api_versions: vec![EMBEDDED_API.to_owned()],
+                ..Default::default()
+            };
+            let service =
+                galley_gitops::Service::new(config, deps).map_err(|e| failed("preparing gitops", &e))?;
             move |stop| service.run(stop)
         });
         gateway(&mut listeners, &mut supervisor, &client, pods, &clock)?;
@@ -267,7 +272,8 @@ impl House {
         let file = Environment::Production.values_file();
         let Ok(Some(values)) = self.repository.read_file(&commit, &file).await else { return false };
         let wanted = crate::ground::deployed(&String::from_utf8_lossy(&values));
-        let global = Global { state: Some(self.state.root().to_owned()), verbose: 0, quiet: true };
+        let global =
+            Global { state: Some(self.state.root().to_owned()), kubeconfig: None, verbose: 0, quiet: true };
         let services = Services { tracking: None, pipeline: None, registry: None, outputs: None };
         let Ok(ground) = Ground::find(&global, &services) else { return false };
         let Ok(http) = ground.http() else { return false };
@@ -346,27 +352,14 @@ fn embed_git(
     listeners: &mut Listeners,
     supervisor: &mut Supervisor,
     authorize: &Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    wake: watch::Sender<u64>,
-) -> Result<(), Problem> {
+) -> Result<watch::Receiver<u64>, Problem> {
     let config = galley_gitserver::Config { folder: state.path("git"), ..Default::default() };
     let deps = galley_gitserver::Deps { verify: Arc::clone(authorize) };
     let service =
         galley_gitserver::Service::new(config, deps).map_err(|e| failed("opening the git server", &e))?;
-    let mut pushes = service.pushes();
-    supervisor.start("pushes", move |stop| async move {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                push = pushes.recv() => match push {
-                    // A lagging receiver has missed pushes; one look sees them all.
-                    Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => wake.send_modify(|n| *n += 1),
-                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-                },
-            }
-        }
-    });
+    let wake = wake_on_push(service.pushes(), supervisor);
     supervisor.serve("git", listeners.take("git")?, service.router());
-    Ok(())
+    Ok(wake)
 }
 
 fn embed_registry(

@@ -1,6 +1,7 @@
 //! Tests of the whole binary and of the house it lives in.
 #![allow(clippy::disallowed_macros, reason = "a skipped test says so")]
 
+mod charts;
 mod crash;
 mod documents;
 mod floors;

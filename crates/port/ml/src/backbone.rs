@@ -11,8 +11,10 @@ use sha2::{Digest, Sha256};
 pub const FEATURES: usize = 1280;
 
 /// The weights as they lie in the program.
-pub static WEIGHTS: &[u8] =
-    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../assets/efficientnet-lite0-food.safetensors"));
+pub static WEIGHTS: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../../assets/efficientnet-lite0-food.safetensors"
+));
 
 /// One convolution of the backbone, followed by ReLU6 where `clipped`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,6 +18,7 @@ mod digest;
 mod error;
 mod media;
 mod reference;
+mod save;
 mod store;
 mod unpack;
 

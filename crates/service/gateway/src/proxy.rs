@@ -87,6 +87,11 @@ impl Proxy {
         }
     }
 
+    /// Whether there was a table yet: before the first, every request would go astray.
+    pub(crate) fn has_table(&self) -> bool {
+        *self.inner.tables.borrow() > 0
+    }
+
     /// Puts a new table in place. Requests that have begun keep theirs.
     pub fn set_table(&self, table: Table) {
         self.inner.table.store(Arc::new(table));

@@ -97,9 +97,15 @@ impl Service {
         self.metrics.clone()
     }
 
-    /// `GET /metrics`, to be mounted wherever the binary shows metrics.
+    /// `GET /metrics`, `/healthz` and `/readyz` (once every object was read), to be mounted beside the traffic.
     pub fn router(&self) -> Router {
-        Router::new().route("/metrics", get(show)).with_state(self.metrics.clone())
+        let proxy = self.proxy.clone();
+        let ready = move || async move { ready(&proxy) };
+        Router::new()
+            .route("/metrics", get(show))
+            .route("/healthz", get(async || "ok"))
+            .route("/readyz", get(ready))
+            .with_state(self.metrics.clone())
     }
 
     /// Serves and reconciles until `shutdown`, then lets open requests end.
@@ -107,6 +113,14 @@ impl Service {
         let listeners = self.listeners.into_iter().collect();
         tokio::join!(self.proxy.serve(listeners, shutdown.clone()), self.controller.run(shutdown));
         Ok(())
+    }
+}
+
+fn ready(proxy: &Proxy) -> (http::StatusCode, &'static str) {
+    if proxy.has_table() {
+        (http::StatusCode::OK, "ok")
+    } else {
+        (http::StatusCode::SERVICE_UNAVAILABLE, "waiting for the first list of routes and endpoints")
     }
 }
 

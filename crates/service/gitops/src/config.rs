@@ -22,6 +22,8 @@ pub struct Config {
     pub deletion_seconds: u64,
     /// The Helm version that charts see.
     pub helm_version: String,
+    /// API versions that charts see beside those the API server has.
+    pub extra_api_versions: Vec<String>,
 }
 
 impl Default for Config {
@@ -35,6 +37,7 @@ impl Default for Config {
             operation_seconds: 1800,
             deletion_seconds: 600,
             helm_version: "v3.20.2".into(),
+            extra_api_versions: Vec::new(),
         }
     }
 }

@@ -71,9 +71,7 @@ impl Eyes {
         let known = self.kinds.known().await?;
         let config = &self.config;
         let repositories = &*self.repositories;
-        let rendered =
-            source::load(repositories, &known, &config.helm_version, &self.cache, application, wanted)
-                .await?;
+        let rendered = source::load(repositories, &known, config, &self.cache, application, wanted).await?;
         let (targets, mut kinds) = self.targets(application, &rendered, &rules).await?;
         kinds.extend(former(application, &known, reach));
         let live = self.live(application, &targets, &kinds).await?;

@@ -11,7 +11,7 @@ use galley_problem::{Kind, Problem};
 use galley_render::{Capabilities, Files, Manifest, ReleaseInfo, ValueSources};
 use serde_json::Value;
 
-use crate::{Repositories, kinds::Known, pattern::matches};
+use crate::{Config, Repositories, kinds::Known, pattern::matches};
 
 /// What the sources of an Application amount to.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub(crate) struct Wanted {
 pub(crate) async fn load(
     repositories: &dyn Repositories,
     known: &Known,
-    helm_version: &str,
+    config: &Config,
     cache: &Cache,
     application: &Application,
     wanted: &Wanted,
@@ -93,7 +93,7 @@ pub(crate) async fn load(
     }
     let (mut types, mut manifests) = (Vec::new(), Vec::new());
     for one in &opened {
-        let (kind, rendered) = render(one, &opened, known, helm_version, application).await?;
+        let (kind, rendered) = render(one, &opened, known, config, application).await?;
         types.push(kind);
         manifests.extend(rendered);
     }
@@ -129,7 +129,7 @@ async fn render(
     one: &Opened,
     all: &[Opened],
     known: &Known,
-    helm_version: &str,
+    config: &Config,
     application: &Application,
 ) -> Result<(String, Vec<Manifest>), Problem> {
     let source = &one.source;
@@ -149,7 +149,7 @@ async fn render(
     }
     let is_chart = source.helm.is_some() || source.directory.is_none() && galley_render::is_chart(&files);
     let (kind, rendered) = if is_chart {
-        ("Helm", chart(one, all, files, known, helm_version, application).await)
+        ("Helm", chart(one, all, files, known, config, application).await)
     } else {
         ("Directory", directory(source, files).await)
     };
@@ -175,7 +175,7 @@ async fn chart(
     all: &[Opened],
     mut files: Files,
     known: &Known,
-    helm_version: &str,
+    config: &Config,
     application: &Application,
 ) -> Result<Vec<Manifest>, Problem> {
     let helm = one.source.helm.clone().unwrap_or_default();
@@ -203,11 +203,11 @@ async fn chart(
     let capabilities = Capabilities {
         kube_version: or(&helm.kube_version, &known.version),
         api_versions: if helm.api_versions.is_empty() {
-            known.api_versions()
+            [known.api_versions(), config.extra_api_versions.clone()].concat()
         } else {
             helm.api_versions.clone()
         },
-        helm_version: helm_version.to_owned(),
+        helm_version: config.helm_version.clone(),
     };
     blocking(move || {
         let sources = ValueSources { files: &values, inline, set: &set, set_string: &set_string };
