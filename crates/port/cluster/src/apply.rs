@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     Cluster, Entry, How, Lock, Plan, Planned,
-    inventory::Stored,
+    inventory::{Stored, evidence},
     mapping::{Mapped, unknown_kind},
     object::{MANAGER, ObjectRef, Phase, Progress, Wave, list, tell, text},
     plan::{Action, in_conflict},
@@ -186,7 +186,8 @@ impl Cluster {
         let how = match stored.inventory.find(object) {
             // By its uid: an object made anew by somebody else is not the one that we created.
             Some(known) if known.done && known.uid == uid => known.how,
-            _ if created => How::Created,
+            // The same request may have been made before, by a run that was killed or whose answer was lost.
+            _ if created || evidence(live) == Some(How::Created) => How::Created,
             _ => How::Changed,
         };
         stored.inventory.put(Entry { object: object.clone(), uid, how, done: true });

@@ -23,6 +23,9 @@ use crate::{
 const KEY: &str = "inventory.json";
 /// Marks the home namespace if we made it: that happens before there is an inventory to say so.
 pub(crate) const OURS: &str = "galley.dev/created-by-bootstrap";
+/// On every object that we created. An object without any field of ours would not show us among its managers, and a kill
+/// right after its creation would leave nobody to say whose it is.
+pub(crate) const MARK: &str = "galley.dev/brought-by";
 /// Makes the home namespace; another name than [`MANAGER`], so that applying the namespace later leaves the mark alone.
 const HOME_MANAGER: &str = "galley-bootstrap-home";
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -262,7 +265,7 @@ impl Cluster {
 }
 
 /// What the object itself says about our part in it: we created it if our first application is as old as the object.
-fn evidence(live: &Value) -> Option<How> {
+pub(crate) fn evidence(live: &Value) -> Option<How> {
     let applied = list(live, "/metadata/managedFields")
         .iter()
         .find(|entry| entry["manager"] == MANAGER && entry["operation"] == "Apply")?;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     Cluster,
     diff::{self, Change},
+    inventory::MARK,
     mapping::Mapped,
     object::{MANAGER, ObjectRef},
     problem::{absent, forbidden, refused},
@@ -136,10 +137,14 @@ impl Cluster {
     }
 
     async fn look(&self, object: ObjectRef, desired: Value, force: bool) -> Result<Planned, Problem> {
+        let mut desired = desired;
         let action = match self.mapping.find(&object.api_version, &object.kind).await? {
             None => Action::Create,
-            Some(mapped) => self.compare(&mapped, &object, &desired, force).await?,
+            Some(mapped) => self.compare(&mapped, &object, &mut desired, force).await?,
         };
+        if action == Action::Create {
+            mark(&mut desired);
+        }
         Ok(Planned { object, action, desired })
     }
 
@@ -147,7 +152,7 @@ impl Cluster {
         &self,
         mapped: &Mapped,
         object: &ObjectRef,
-        desired: &Value,
+        desired: &mut Value,
         force: bool,
     ) -> Result<Action, Problem> {
         let api = self.mapping.open(mapped, object)?;
@@ -157,6 +162,11 @@ impl Cluster {
             self.rehearse(&api, object, desired).await?;
             return Ok(Action::Create);
         };
+        // What we created keeps its mark; what was there before us gets none.
+        if live.metadata.annotations.as_ref().is_some_and(|map| map.contains_key(MARK)) {
+            mark(desired);
+        }
+        let desired = &*desired;
         let mut params = PatchParams::apply(MANAGER).dry_run();
         let mut conflicts = Vec::new();
         if !force {
@@ -198,6 +208,15 @@ impl Cluster {
             _ => Ok(()),
         }
     }
+}
+
+/// Marks an object as brought by us.
+fn mark(desired: &mut Value) {
+    let annotations = &mut desired["metadata"]["annotations"];
+    if !annotations.is_object() {
+        *annotations = Value::Object(Default::default());
+    }
+    annotations[MARK] = Value::from(MANAGER);
 }
 
 fn action(live: &DynamicObject, result: &DynamicObject, conflicts: Vec<Conflict>) -> Action {

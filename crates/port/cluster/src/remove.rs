@@ -434,8 +434,13 @@ impl Run<'_> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.cluster.client(), namespace, resource);
         let doing = format!("list {} of `{namespace}`", resource.plural);
         let listed = api.list(&ListParams::default()).await.map_err(|e| refused(doing, &e))?;
+        let home = self.lock.home();
         for live in listed {
             self.lock.check()?;
+            let name = live.metadata.name.as_deref().unwrap_or_default();
+            if automatic(&resource.kind, &live) || (namespace == home.namespace && name == home.name) {
+                continue;
+            }
             let object = ObjectRef {
                 api_version: resource.api_version.clone(),
                 kind: resource.kind.clone(),
@@ -554,7 +559,7 @@ impl Cluster {
 
 /// The uid in the precondition is another's: the object that we created is gone.
 fn is_other(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 409 && status.message.contains("UID in precondition"))
+    matches!(error, kube::Error::Api(status) if status.code == 409 && status.message.contains("UID") && status.message.contains("precondition"))
 }
 
 fn sentence(start: &str, mut names: Vec<String>) -> Option<String> {
