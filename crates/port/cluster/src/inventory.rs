@@ -264,7 +264,8 @@ impl Cluster {
     }
 }
 
-/// What the object itself says about our part in it: we created it if our first application is as old as the object.
+/// What the object itself says about our part in it: we created it if it has our mark, which only planned creations
+/// give, and our first application is as old as the object.
 pub(crate) fn evidence(live: &Value) -> Option<How> {
     let applied = list(live, "/metadata/managedFields")
         .iter()
@@ -277,7 +278,8 @@ pub(crate) fn evidence(live: &Value) -> Option<How> {
             && entry["time"] == born
             && !is_controller(entry)
     });
-    if applied["time"] == born && !others { Some(How::Created) } else { Some(How::Changed) }
+    let marked = live["metadata"]["annotations"][MARK] == MANAGER;
+    if marked && applied["time"] == born && !others { Some(How::Created) } else { Some(How::Changed) }
 }
 
 /// Kubernetes' own controllers touch objects right after their creation.
@@ -295,9 +297,11 @@ mod tests {
     #[test]
     fn the_object_tells_who_made_it() {
         let check = |entries: Value, expected: Option<How>| {
-            let live =
-                json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z", "managedFields": entries}});
+            let mut live = json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z",
+                "managedFields": entries, "annotations": {MARK: MANAGER}}});
             assert_eq!(evidence(&live), expected, "{live}");
+            live["metadata"]["annotations"] = json!({});
+            assert_ne!(evidence(&live), Some(How::Created), "without a mark: {live}");
         };
         let ours = |time: &str| json!({"manager": MANAGER, "operation": "Apply", "time": time});
         let first = "2026-01-01T00:00:00Z";

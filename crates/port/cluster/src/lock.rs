@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Cluster, Home,
     problem::{absent, refused},
+    retry::retried,
 };
 
 /// How long a lease is valid without being renewed.
@@ -106,15 +107,28 @@ impl Lock {
     pub async fn release(self) -> Result<(), Problem> {
         self.renewing.abort();
         let api: Api<Lease> = Api::namespaced(self.cluster.client(), &self.home.namespace);
-        let found =
-            api.get_opt(&self.home.name).await.map_err(|e| refused("read the lease of a bootstrap", &e))?;
-        let Some(lease) = found.filter(|lease| holder(lease) == self.holder) else { return Ok(()) };
-        let preconditions =
-            Preconditions { uid: lease.metadata.uid, resource_version: lease.metadata.resource_version };
-        match api.delete(&self.home.name, &DeleteParams::background().preconditions(preconditions)).await {
-            Err(error) if !absent(&error) => Err(refused("give back the lease of a bootstrap", &error)),
-            _ => Ok(()),
-        }
+        // The last renewal may still be under way when this one is sent.
+        retried(
+            "give back the lease of a bootstrap",
+            VALID,
+            |_| {},
+            || async {
+                let found = api.get_opt(&self.home.name).await?;
+                let Some(lease) = found.filter(|lease| holder(lease) == self.holder) else { return Ok(()) };
+                let preconditions = Preconditions {
+                    uid: lease.metadata.uid,
+                    resource_version: lease.metadata.resource_version,
+                };
+                match api
+                    .delete(&self.home.name, &DeleteParams::background().preconditions(preconditions))
+                    .await
+                {
+                    Err(error) if !absent(&error) => Err(error),
+                    _ => Ok(()),
+                }
+            },
+        )
+        .await
     }
 }
 
