@@ -21,7 +21,10 @@ use super::{
     pack_out::{code, header},
     refs::readable,
 };
-use crate::{Error, remote::undo_delta};
+use crate::{
+    Error,
+    remote::{RemoteError, undo_delta},
+};
 
 /// A pack whose objects all have ids.
 pub(super) struct Indexed {
@@ -159,7 +162,12 @@ impl<'a> Work<'a> {
             }
             let delta = self.read(at)?;
             let limit = usize::try_from(self.limits.object).unwrap_or(usize::MAX);
-            let bytes = undo_delta(&base.bytes, &delta, limit).map_err(|error| bad(error.to_string()))?;
+            let bytes = undo_delta(&base.bytes, &delta, limit).map_err(|error| match error {
+                RemoteError::TooLarge { limit, .. } => {
+                    Error::TooLarge { what: "an object of the pack".into(), limit: limit as u64 }
+                }
+                _ => bad("a difference is damaged"),
+            })?;
             let (kind, depth) = (base.kind, base.depth + 1);
             drop(base);
             self.total += bytes.len() as u64;
