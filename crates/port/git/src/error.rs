@@ -54,8 +54,25 @@ pub enum Error {
         /// What is odd.
         detail: String,
     },
+    /// Something that a repository on this disk does not have.
+    #[error("{what} is not here")]
+    Absent {
+        /// What it is.
+        what: String,
+    },
+    /// A repository on this disk that cannot be understood.
+    #[error("the repository {repository} cannot be read: {detail}")]
+    Damaged {
+        /// Where it is.
+        repository: PathBuf,
+        /// What is odd.
+        detail: String,
+    },
+    /// A received pack that is not acceptable.
+    #[error("the pack is refused: {0}")]
+    Pack(String),
     /// A file could not be read or written.
-    #[error("writing {path}")]
+    #[error("reading or writing {path}")]
     Io {
         /// The file.
         path: PathBuf,
@@ -74,6 +91,9 @@ impl From<Error> for Problem {
             Error::TooLarge { .. } => ("G0403", Kind::Invalid, "The repository holds something too large."),
             Error::Unacceptable { .. } => ("G0402", Kind::Invalid, "Git was asked for something impossible."),
             Error::Output { .. } => ("G0402", Kind::Internal, "Git answered in an unexpected way."),
+            Error::Absent { .. } => ("G0404", Kind::NotFound, "The repository does not have that."),
+            Error::Damaged { .. } => ("G0402", Kind::Io, "A repository could not be read."),
+            Error::Pack(_) => ("G0402", Kind::Invalid, "What was pushed is not acceptable."),
             Error::Io { .. } => ("G0402", Kind::Io, "A repository file could not be written."),
         };
         Problem::new(code, kind, what).because(&error)

@@ -1,18 +1,20 @@
 //! Git repositories, near and far.
 //!
-//! Two ways to the same thing, for two places:
+//! With the `git` program where a person works, without it where there is none:
 //!
 //! | module | is | needs |
 //! |---|---|---|
 //! | `program` | one call of the `git` program: fixed surroundings, deadline, limits | git |
-//! | `repo` | a bare repository on this disk: resolve, read, log, mirror | git |
-//! | `work_tree` | the first commit of a new pipeline repository | git |
+//! | [`bare`] | a bare repository on this disk: objects, references, packs in and out; blocking | nothing |
+//! | `repo` | the same for async callers: resolve, read, log | nothing; git for mirrors and imports |
+//! | `wiring`, `work_tree` | a person's work tree: its first commit, its remote | git |
 //! | [`remote`] | a repository behind smart HTTP: tip, snapshot, commit and push | nothing |
 //!
 //! Invariants: a call of the program never asks a question, never reads the user's or the machine's configuration,
 //! always ends, and keeps at most a stated amount of output. Secrets travel in headers or in the environment of
 //! the child, never on a command line. Paths inside repositories are relative, with `/`, and never leave them.
 
+pub mod bare;
 mod error;
 mod history;
 mod program;

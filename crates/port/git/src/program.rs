@@ -140,6 +140,7 @@ impl<'a> Call<'a> {
         self
     }
 
+    #[cfg(test)]
     pub(crate) fn limit(mut self, limit: u64) -> Self {
         self.limit = limit;
         self

@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, time::Duration};
 use galley_problem::{Kind, Problem};
 
 pub use object::{Mode, SnapshotFile};
+pub(crate) use pack::undo_delta;
 pub use push::{Change, Proposal};
 
 use crate::Credentials;

@@ -12,7 +12,7 @@ use galley_units::Secret;
 
 use crate::{
     CommitInfo, Error,
-    history::{self, FORMAT},
+    bare::{Bare, Kind, ObjectId},
     program::Call,
 };
 
@@ -43,7 +43,8 @@ impl Default for Limits {
     }
 }
 
-/// A bare repository on this disk; clones are the same one. Everything is read from git objects, so what is read
+/// A bare repository on this disk; clones are the same one. It is read without the git program, except that mirrors and
+/// imports are fetched with it. Everything is read from git objects, so what is read
 /// belongs to one commit whatever happens meanwhile.
 #[derive(Clone, Debug)]
 pub struct Repo(Arc<Inner>);
@@ -54,27 +55,16 @@ struct Inner {
     limits: Limits,
 }
 
-/// One file of a tree as git lists it.
-struct Entry {
-    id: String,
-    size: u64,
-    path: String,
-}
-
 impl Repo {
     /// Opens the bare repository at `path`, or makes an empty one whose `HEAD` is `main`.
     ///
     /// # Errors
-    /// [`Error::Io`] or what git said.
+    /// [`Error::Io`], or [`Error::Damaged`] if it is no repository that can be read.
     pub async fn init_or_open(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        let path = path.into();
-        if !path.join("HEAD").exists() {
-            let failed = |source| Error::Io { path: path.clone(), source };
-            tokio::fs::create_dir_all(&path).await.map_err(failed)?;
-            Call::new(&path, &["init", "--quiet", "--bare", "--initial-branch=main", "."]).run().await?;
-        }
-        let repo = Repo(Arc::new(Inner { path, limits: Limits::default() }));
-        repo.call(&["rev-parse", "--is-bare-repository"]).run().await?;
+        let repo = Repo(Arc::new(Inner { path: path.into(), limits: Limits::default() }));
+        let path = repo.0.path.clone();
+        blocking(move || Bare::init(&path)).await?;
+        repo.work(|_| Ok(())).await?;
         Ok(repo)
     }
 
@@ -93,137 +83,96 @@ impl Repo {
         Call::new(&self.0.path, arguments)
     }
 
-    /// The commit that a branch, a tag, an (abbreviated) id or `HEAD` names, if there is one.
+    /// Opens the repository and works on it, on a thread for that.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Bare) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let path = self.0.path.clone();
+        blocking(move || work(&Bare::open(&path)?)).await
+    }
+
+    /// The commit that a branch, a tag, an (abbreviated) id or `HEAD` names, also with `~N` and `^N` behind it, if there is
+    /// one.
     ///
     /// # Errors
-    /// [`Error::Unacceptable`] if `rev` cannot be a revision, or what git said.
+    /// [`Error::Unacceptable`] if `rev` cannot be a revision, or what is wrong with the repository.
     pub async fn resolve(&self, rev: &str) -> Result<Option<String>, Error> {
-        let wanted = format!("{}^{{commit}}", acceptable_revision(rev)?);
-        let ended = self.call(&["rev-parse", "--verify", "--quiet"]).arg(&wanted).ended().await?;
-        let id = String::from_utf8_lossy(&ended.stdout).trim().to_owned();
-        Ok((ended.code == Some(0) && !id.is_empty()).then_some(id))
+        let rev = acceptable_revision(rev)?.to_owned();
+        self.work(move |bare| Ok(bare.commit_of(&rev)?.map(|id| id.to_string()))).await
     }
 
     /// Branches and tags with the objects they point to.
     ///
     /// # Errors
-    /// What git said.
+    /// What is wrong with the repository.
     pub async fn refs(&self) -> Result<BTreeMap<String, String>, Error> {
-        let output = self.call(&["for-each-ref", "--format=%(objectname) %(refname)"]).run().await?;
-        let text = String::from_utf8_lossy(&output);
-        Ok(text
-            .lines()
-            .filter_map(|l| l.split_once(' '))
-            .map(|(id, name)| (name.into(), id.into()))
-            .collect())
+        self.work(|bare| Ok(bare.refs()?.into_iter().map(|(name, id)| (name, id.to_string())).collect()))
+            .await
     }
 
     /// All files below `folder` (`""` or `.` for all) of a commit, by path relative to it. Symbolic links and
     /// submodules are left out. An absent folder is empty.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] past the limits, or what git said.
+    /// [`Error::TooLarge`] past the limits, [`Error::Absent`] without such a commit, or what is wrong with the repository.
     pub async fn read_tree(&self, commit: &str, folder: &str) -> Result<BTreeMap<String, Vec<u8>>, Error> {
-        let folder = clean(folder)?;
-        let entries = self.list(commit, &folder).await?;
+        let (folder, commit) = (clean(folder)?, acceptable_revision(commit)?.to_owned());
         let limits = self.0.limits;
-        let total: u64 = entries.iter().map(|entry| entry.size).sum();
-        let too_large = |what: String, limit| Err(Error::TooLarge { what, limit });
-        if let Some(large) = entries.iter().find(|entry| entry.size > limits.file_bytes) {
-            return too_large(format!("`{}`", large.path), limits.file_bytes);
-        }
-        if total > limits.tree_bytes {
-            return too_large(format!("the folder `{folder}`"), limits.tree_bytes);
-        }
-        if entries.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let ids: String = entries.iter().flat_map(|entry| [entry.id.as_str(), "\n"]).collect();
-        let limit = total + 128 * entries.len() as u64;
-        let output =
-            self.call(&["cat-file", "--batch"]).stdin(ids.into_bytes()).limit(limit.max(1024)).run().await?;
-        let prefix = if folder.is_empty() { 0 } else { folder.len() + 1 };
-        let mut rest = output.as_slice();
-        let mut files = BTreeMap::new();
-        for entry in entries {
-            let bytes = next_blob(&mut rest)?;
-            files.insert(entry.path[prefix..].to_owned(), bytes.to_vec());
-        }
-        Ok(files)
-    }
-
-    async fn list(&self, commit: &str, folder: &str) -> Result<Vec<Entry>, Error> {
-        let commit = acceptable_revision(commit)?;
-        let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-        let mut call =
-            self.call(&["--literal-pathspecs", "ls-tree", "-r", "-z", "-l", "--full-tree"]).arg(commit);
-        if !folder.is_empty() {
-            call = call.arg("--").arg(&folder);
-        }
-        let output = call.run().await?;
-        let text = String::from_utf8_lossy(&output);
-        let entries: Vec<Entry> = text.split('\0').filter_map(entry).collect();
-        if entries.len() > self.0.limits.files {
-            let limit = self.0.limits.files as u64;
-            return Err(Error::TooLarge { what: format!("the number of files below `{folder}`"), limit });
-        }
-        Ok(entries)
+        self.work(move |bare| read_tree(bare, &commit, &folder, limits)).await
     }
 
     /// One file of a commit; `None` if it is absent or no file.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] past the limit, or what git said.
+    /// [`Error::TooLarge`] past the limit, or what is wrong with the repository.
     pub async fn read_file(&self, commit: &str, path: &str) -> Result<Option<Vec<u8>>, Error> {
-        let object = format!("{}:{}", acceptable_revision(commit)?, clean(path)?);
+        let (path, commit) = (clean(path)?, acceptable_revision(commit)?.to_owned());
         let limit = self.0.limits.file_bytes;
-        let output = self
-            .call(&["cat-file", "--batch"])
-            .stdin(format!("{object}\n").into_bytes())
-            .limit(limit + 1024)
-            .run()
-            .await?;
-        if !header(&output).is_some_and(|header| header.contains(" blob ")) {
-            return Ok(None);
-        }
-        let mut rest = output.as_slice();
-        next_blob(&mut rest).map(|bytes| Some(bytes.to_vec()))
+        let read = move |bare: &Bare| {
+            let Some(tree) = bare.tree_of(&commit)? else { return Ok(None) };
+            let Some((mode, id)) = bare.at(tree, &path)? else { return Ok(None) };
+            if !mode.is_blob_or_symlink() {
+                return Ok(None);
+            }
+            match bare.objects().header(&id)? {
+                Some((_, size)) if size > limit => Err(Error::TooLarge { what: format!("`{path}`"), limit }),
+                _ => bare.objects().get(&id, Kind::Blob).map(Some),
+            }
+        };
+        self.work(read).await
     }
 
     /// The newest commits first, at most `limit`; those that touch `path`, if one is given. Empty if `rev` is absent.
     ///
     /// # Errors
-    /// What git said.
+    /// What is wrong with the repository.
     pub async fn log(&self, rev: &str, path: Option<&str>, limit: usize) -> Result<Vec<CommitInfo>, Error> {
-        let Some(commit) = self.resolve(rev).await? else { return Ok(Vec::new()) };
-        let count = format!("--max-count={}", limit.min(10_000));
-        let path = path.map(clean).transpose()?;
-        let mut call = self.call(&["--literal-pathspecs", "log", "-z", FORMAT]).arg(&count).arg(&commit);
-        if let Some(path) = path.as_deref().filter(|path| !path.is_empty()) {
-            call = call.arg("--").arg(path);
-        }
-        history::parse(&call.run().await?)
+        let rev = acceptable_revision(rev)?.to_owned();
+        let path = path.map(clean).transpose()?.unwrap_or_default();
+        let read = move |bare: &Bare| match bare.commit_of(&rev)? {
+            Some(commit) => bare.log(commit, &path, limit.min(10_000)),
+            None => Ok(Vec::new()),
+        };
+        self.work(read).await
     }
 
     /// The paths that differ between two commits; all of `to` if there is no `from`.
     ///
     /// # Errors
-    /// What git said.
+    /// [`Error::Absent`] without such commits, or what is wrong with the repository.
     pub async fn changed_paths(&self, from: Option<&str>, to: &str) -> Result<Vec<String>, Error> {
-        let to = acceptable_revision(to)?;
-        let output = match from {
-            Some(from) => {
-                let from = acceptable_revision(from)?;
-                self.call(&["diff-tree", "-r", "-z", "--name-only", "--no-renames"])
-                    .arg(from)
-                    .arg(to)
-                    .run()
-                    .await?
-            }
-            None => self.call(&["ls-tree", "-r", "-z", "--name-only", "--full-tree"]).arg(to).run().await?,
+        let to = acceptable_revision(to)?.to_owned();
+        let from = from.map(acceptable_revision).transpose()?.map(str::to_owned);
+        let read = move |bare: &Bare| {
+            let to = tree(bare, &to)?;
+            let paths = match from {
+                Some(from) => bare.differences(tree(bare, &from)?, to)?,
+                None => bare.list(to, usize::MAX)?.into_iter().map(|listed| listed.path).collect(),
+            };
+            Ok(paths.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect())
         };
-        let text = String::from_utf8_lossy(&output);
-        Ok(text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
+        self.work(read).await
     }
 
     /// Makes this repository a mirror of the branches and tags at `url` (http, https, ssh, git, or a local folder), `HEAD`
@@ -274,28 +223,54 @@ fn authorization(url: &str, (user, password): &Credentials) -> (String, String) 
     (format!("http.{url}.extraHeader"), format!("Authorization: Basic {basic}"))
 }
 
-fn entry(line: &str) -> Option<Entry> {
-    let (meta, path) = line.split_once('\t')?;
-    let mut parts = meta.split_ascii_whitespace();
-    let (mode, kind, id, size) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_file = kind == "blob" && mode != "120000";
-    is_file.then(|| Some(Entry { id: id.to_owned(), size: size.parse().ok()?, path: path.to_owned() }))?
+/// Runs work that blocks on a thread for that.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(Error::Start(std::io::Error::other(error))),
+    }
 }
 
-fn header(output: &[u8]) -> Option<&str> {
-    let end = output.iter().position(|byte| *byte == b'\n')?;
-    std::str::from_utf8(&output[..end]).ok()
+fn tree(bare: &Bare, revision: &str) -> Result<ObjectId, Error> {
+    bare.tree_of(revision)?.ok_or_else(|| Error::Absent {
+        what: format!("the commit `{revision}` of {}", bare.path().display()),
+    })
 }
 
-/// Takes one `id type size\nbytes\n` from the output of `cat-file --batch`.
-fn next_blob<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Error> {
-    let odd = |detail: &str| Error::Output { action: "cat-file", detail: detail.to_owned() };
-    let line = header(rest).ok_or_else(|| odd("ended early"))?;
-    let size: usize = line.rsplit(' ').next().and_then(|size| size.parse().ok()).ok_or_else(|| odd(line))?;
-    let start = line.len() + 1;
-    let bytes = rest.get(start..start + size).ok_or_else(|| odd("ended early"))?;
-    *rest = rest.get(start + size + 1..).unwrap_or_default();
-    Ok(bytes)
+fn read_tree(
+    bare: &Bare,
+    commit: &str,
+    folder: &str,
+    limits: Limits,
+) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+    let root = tree(bare, commit)?;
+    let Some((mode, id)) = bare.at(root, folder)? else { return Ok(BTreeMap::new()) };
+    if !mode.is_tree() {
+        return Ok(BTreeMap::new());
+    }
+    let listed = bare.list(id, limits.files)?;
+    if listed.len() > limits.files {
+        let limit = limits.files as u64;
+        return Err(Error::TooLarge { what: format!("the number of files below `{folder}`"), limit });
+    }
+    let mut files = BTreeMap::new();
+    let mut total = 0;
+    for file in listed.into_iter().filter(|listed| listed.is_file()) {
+        let path = String::from_utf8_lossy(&file.path).into_owned();
+        let size = bare.objects().header(&file.id)?.map_or(0, |(_, size)| size);
+        total += size;
+        if size > limits.file_bytes {
+            return Err(Error::TooLarge { what: format!("`{path}`"), limit: limits.file_bytes });
+        }
+        if total > limits.tree_bytes {
+            return Err(Error::TooLarge { what: format!("the folder `{folder}`"), limit: limits.tree_bytes });
+        }
+        files.insert(path, bare.objects().get(&file.id, Kind::Blob)?);
+    }
+    Ok(files)
 }
 
 /// A revision git may be given: nothing that is an option, a range, a pathspec or several words.
@@ -305,7 +280,7 @@ fn acceptable_revision(rev: &str) -> Result<&str, Error> {
         && !rev.starts_with('-')
         && !rev.contains("..")
         && !rev.contains("@{")
-        && rev.chars().all(|c| c.is_alphanumeric() || "/._-+@#=".contains(c));
+        && rev.chars().all(|c| c.is_alphanumeric() || "/._-+@#=~^".contains(c));
     if fine { Ok(rev) } else { Err(Error::Unacceptable { what: "revision", given: rev.to_owned() }) }
 }
 

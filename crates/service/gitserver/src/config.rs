@@ -18,6 +18,8 @@ pub struct Config {
     pub push_bytes: u64,
     /// The user name that goes with the token in Basic authentication.
     pub user: String,
+    /// Whether repositories can be read without the token.
+    pub anonymous_reads: bool,
 }
 
 impl Default for Config {
@@ -28,6 +30,7 @@ impl Default for Config {
             deadline_seconds: 600,
             push_bytes: 1 << 30,
             user: "galley".into(),
+            anonymous_reads: true,
         }
     }
 }

@@ -1,185 +1,283 @@
-//! One `git upload-pack` or `git receive-pack`, with a request before it and a response after it.
+//! One exchange: a request's bytes to a thread that may block, and what it writes to the response.
+//!
+//! The thread ends when its work ends, at the deadline, or when the client is gone: it asks often, and waits for the
+//! client no longer than the deadline.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    io::{Read, Write},
+    path::{Path, PathBuf},
+};
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
+use galley_git::{
+    Error,
+    bare::{Bare, PackLimits},
+};
 use http::HeaderMap;
 use tokio::{
-    io::AsyncReadExt as _,
-    process::{Child, ChildStdout, Command},
-    sync::OwnedSemaphorePermit,
+    io::{AsyncRead, AsyncReadExt as _},
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::Instant,
 };
 
-use crate::body::{BodyError, pass_on};
+use crate::{
+    advertise::{self, LsRefs, Program, Version},
+    ask::Ask,
+    body::{BodyError, pass_on},
+    fetch,
+    pkt::{self, Odd},
+    receive::{self, Changed, PushError},
+};
 
 /// What a request to `upload-pack` may weigh: it names commits, it does not carry them.
-const ASK_BYTES: u64 = 64 << 20;
-/// What git may answer to a push.
-const REPORT_BYTES: u64 = 8 << 20;
+const ASK_BYTES: u64 = 16 << 20;
 const CHUNK: usize = 64 * 1024;
+/// Chunks that wait for a slow client.
+const QUEUE: usize = 8;
 
 /// Why an exchange did not happen.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExchangeError {
-    /// Git could not be started.
-    #[error("starting git")]
-    Start(#[source] std::io::Error),
+    /// The repository could not be read or written.
+    #[error("the repository cannot be used")]
+    Repository(#[source] Error),
     /// The request could not be read.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// The request makes no sense.
+    #[error(transparent)]
+    Odd(#[from] Odd),
     /// It took too long.
-    #[error("git took too long")]
+    #[error("the exchange took too long")]
     Late,
+    /// The work was cut short.
+    #[error("the exchange was cut short")]
+    Cut,
 }
 
-/// Which of git's two servers answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Program {
-    UploadPack,
-    ReceivePack,
-}
-
-impl Program {
-    pub(crate) fn parse(service: &str) -> Option<Self> {
-        match service {
-            "git-upload-pack" => Some(Program::UploadPack),
-            "git-receive-pack" => Some(Program::ReceivePack),
-            _ => None,
+impl From<Error> for ExchangeError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Deadline { .. } => ExchangeError::Late,
+            error => ExchangeError::Repository(error),
         }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Program::UploadPack => "upload-pack",
-            Program::ReceivePack => "receive-pack",
-        }
-    }
-
-    fn command(self, repository: &Path, headers: &HeaderMap) -> Command {
-        let settings = [
-            ("uploadpack.allowAnySHA1InWant", "true"),
-            ("uploadpack.allowFilter", "true"),
-            ("receive.fsckObjects", "true"),
-            ("receive.advertisePushOptions", "false"),
-            ("receive.autogc", "false"),
-        ];
-        let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let mut command = galley_git::command(&settings);
-        command.arg(self.name()).arg("--stateless-rpc");
-        if let Some(protocol) =
-            headers.get("git-protocol").and_then(|v| v.to_str().ok()).filter(|v| harmless(v))
-        {
-            command.env("GIT_PROTOCOL", protocol);
-        }
-        command.current_dir(repository).stderr(Stdio::null());
-        command
     }
 }
 
-fn harmless(protocol: &str) -> bool {
-    protocol.len() < 100 && protocol.chars().all(|c| c.is_ascii_alphanumeric() || "=:_-".contains(c))
+impl From<PushError> for ExchangeError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Odd(odd) => odd.into(),
+            PushError::Repository(error) => error.into(),
+        }
+    }
+}
+
+/// Ends work at a moment.
+fn in_time(path: &Path, until: Instant) -> Result<(), Error> {
+    if Instant::now() < until {
+        return Ok(());
+    }
+    Err(Error::Deadline { action: "exchange".into(), repository: path.to_owned(), seconds: 0 })
 }
 
 /// What the server has and can: the answer to `GET info/refs`.
 pub(crate) async fn advertise(
     program: Program,
-    repository: &Path,
-    headers: &HeaderMap,
-    deadline: Duration,
+    repository: PathBuf,
+    version: Version,
+    until: Instant,
 ) -> Result<Vec<u8>, ExchangeError> {
-    let mut command = program.command(repository, headers);
-    command.arg("--advertise-refs").arg(".");
-    let output = tokio::time::timeout(deadline, command.output()).await;
-    let output = output.map_err(|_| ExchangeError::Late)?.map_err(ExchangeError::Start)?;
-    let line = format!("# service=git-{}\n", program.name());
-    let mut answer = format!("{:04x}{line}0000", line.len() + 4).into_bytes();
-    answer.extend(output.stdout);
-    Ok(answer)
+    let work = tokio::task::spawn_blocking(move || {
+        advertise::advertise(program, &Bare::open(&repository)?, version)
+    });
+    let work = tokio::time::timeout_at(until, work).await.map_err(|_| ExchangeError::Late)?;
+    Ok(work.map_err(|_| ExchangeError::Cut)??)
 }
 
-/// Answers a fetch: the request goes in whole, the pack streams out. Dropping the stream ends git.
+/// What a request to `upload-pack` asks for.
+enum Request {
+    Nothing,
+    Refs(LsRefs),
+    Pack(Ask),
+}
+
+fn parse(version: Version, body: &[u8]) -> Result<Request, Odd> {
+    if version != Version::Two {
+        return Ask::zero(body).map(Request::Pack);
+    }
+    match advertise::command(body)? {
+        None => Ok(Request::Nothing),
+        Some((name, arguments)) => match name.as_str() {
+            "ls-refs" => LsRefs::parse(&arguments).map(Request::Refs),
+            "fetch" => Ask::two(&arguments).map(Request::Pack),
+            other => Err(pkt::odd(format!("there is no command `{}`", other.escape_debug()))),
+        },
+    }
+}
+
+/// Answers a fetch: the request is read whole, the pack streams out.
 pub(crate) async fn fetch(
-    repository: &Path,
+    repository: PathBuf,
     headers: &HeaderMap,
     body: Body,
     permit: OwnedSemaphorePermit,
-    deadline: Duration,
+    until: Instant,
 ) -> Result<Body, ExchangeError> {
-    let mut command = Program::UploadPack.command(repository, headers);
-    command.arg(".").stdin(Stdio::piped());
-    let mut child = command.spawn().map_err(ExchangeError::Start)?;
-    let until = Instant::now() + deadline;
-    if let Some(stdin) = child.stdin.take() {
-        let fed = tokio::time::timeout_at(until, pass_on(headers, body, stdin, ASK_BYTES)).await;
-        fed.map_err(|_| ExchangeError::Late)??;
-    }
-    let stdout = child.stdout.take();
-    let running = stdout.map(|stdout| Running { child, stdout, until, _permit: permit });
-    Ok(Body::from_stream(stream::unfold(running, |running| async {
-        let mut running = running?;
-        match running.chunk().await {
-            Ok(None) => None,
-            Ok(Some(bytes)) => Some((Ok(bytes), Some(running))),
-            Err(error) => Some((Err(error), None)),
+    let mut asked = Vec::new();
+    let read = tokio::time::timeout_at(until, pass_on(headers, body, &mut asked, ASK_BYTES)).await;
+    read.map_err(|_| ExchangeError::Late)??;
+    let version = Version::of(headers);
+    let request = parse(version, &asked)?;
+    drop(asked);
+    let (send, receive) = mpsc::channel(QUEUE);
+    let (ready, prepared) = oneshot::channel();
+    let mut out = Out { send, buffer: Vec::with_capacity(CHUNK), handle: Handle::current(), until };
+    tokio::task::spawn_blocking(move || {
+        // The place is taken until the last byte is handed over.
+        let _permit = permit;
+        let failed = serve(&repository, &request, version, &mut out, ready);
+        if let Err(error) = failed {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a fetch ended early");
+            let _ = out.send.try_send(Err(std::io::Error::other("the pack ends early")));
         }
+    });
+    prepared.await.map_err(|_| ExchangeError::Cut)??;
+    Ok(Body::from_stream(stream::unfold(receive, |mut receive| async {
+        receive.recv().await.map(|chunk| (chunk, receive))
     })))
 }
 
-struct Running {
-    child: Child,
-    stdout: ChildStdout,
-    until: Instant,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Running {
-    async fn chunk(&mut self) -> std::io::Result<Option<Bytes>> {
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let read = tokio::time::timeout_at(self.until, self.stdout.read_buf(&mut chunk)).await;
-        if read.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?? > 0 {
-            return Ok(Some(Bytes::from(chunk)));
+/// Prepares the answer, says so, and writes it.
+fn serve(
+    repository: &Path,
+    request: &Request,
+    version: Version,
+    out: &mut Out,
+    ready: oneshot::Sender<Result<(), ExchangeError>>,
+) -> Result<(), Error> {
+    let (send, until) = (out.send.clone(), out.until);
+    let pulse = || match send.is_closed() {
+        true => Err(Error::Io { path: "the client".into(), source: std::io::ErrorKind::BrokenPipe.into() }),
+        false => in_time(repository, until),
+    };
+    let prepare = || {
+        let bare = Bare::open(repository)?;
+        let answer = match request {
+            Request::Nothing => Ok(Vec::new()),
+            Request::Refs(asked) => Ok(asked.answer(&bare)?),
+            Request::Pack(ask) => Err(fetch::answer(&bare, ask, version, &pulse)?),
+        };
+        Ok((bare, answer))
+    };
+    match prepare() {
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            Ok(())
         }
-        // A git that was killed must not look like one that has said all; one that refuses has said so in its answer.
-        let status = tokio::time::timeout_at(self.until, self.child.wait()).await;
-        match status.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?? {
-            status if status.code().is_some() => Ok(None),
-            status => Err(std::io::Error::other(format!("git upload-pack: {status}"))),
+        Ok((bare, answer)) => {
+            let _ = ready.send(Ok(()));
+            match answer {
+                Ok(bytes) => out.write_all(&bytes).and_then(|()| out.flush()).map_err(gone),
+                Err(answer) => answer.send(&bare, out, &pulse),
+            }
         }
     }
 }
 
-/// Takes a push to its end and answers git's report.
-pub(crate) async fn receive(
-    repository: &Path,
-    headers: &HeaderMap,
-    body: Body,
-    limit: u64,
-    deadline: Duration,
-) -> Result<Vec<u8>, ExchangeError> {
-    let mut command = Program::ReceivePack.command(repository, headers);
-    command.arg(".").stdin(Stdio::piped());
-    let mut child = command.spawn().map_err(ExchangeError::Start)?;
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let feed = async {
-        match stdin {
-            Some(stdin) => pass_on(headers, body, stdin, limit).await,
-            None => Ok(()),
+fn gone(source: std::io::Error) -> Error {
+    Error::Io { path: "the client".into(), source }
+}
+
+/// Hands chunks to the response, waiting for a slow client until the deadline.
+struct Out {
+    send: mpsc::Sender<std::io::Result<Bytes>>,
+    buffer: Vec<u8>,
+    handle: Handle,
+    until: Instant,
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK {
+            self.flush()?;
         }
-    };
-    let read = async {
-        let mut report = Vec::new();
-        if let Some(stdout) = stdout {
-            stdout.take(REPORT_BYTES).read_to_end(&mut report).await.map_err(ExchangeError::Start)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
         }
-        Ok(report)
-    };
-    let whole = async {
-        let (report, ()) = tokio::try_join!(read, async { feed.await.map_err(ExchangeError::from) })?;
-        child.wait().await.map_err(ExchangeError::Start)?;
-        Ok(report)
-    };
-    tokio::time::timeout(deadline, whole).await.unwrap_or(Err(ExchangeError::Late))
+        let chunk = Bytes::from(std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK)));
+        let send = tokio::time::timeout_at(self.until, self.send.send(Ok(chunk)));
+        match self.handle.block_on(send) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(std::io::ErrorKind::BrokenPipe.into()),
+            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+/// Reads on a thread that may block what arrives elsewhere.
+struct Blocking<R> {
+    from: R,
+    handle: Handle,
+    until: Instant,
+}
+
+impl<R: AsyncRead + Unpin> Read for Blocking<R> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        let read = tokio::time::timeout_at(self.until, self.from.read(to));
+        self.handle.block_on(read).unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// One push: where it goes and what it may weigh.
+pub(crate) struct Push {
+    pub(crate) repository: PathBuf,
+    /// Kept while references change.
+    pub(crate) lock: std::sync::Arc<tokio::sync::Mutex<()>>,
+    pub(crate) bytes: u64,
+    pub(crate) until: Instant,
+}
+
+impl Push {
+    /// Takes a push to its end and answers git's report; `told` hears of every change.
+    pub(crate) async fn take(
+        self,
+        headers: &HeaderMap,
+        body: Body,
+        mut told: impl FnMut(Changed) + Send + 'static,
+    ) -> Result<Vec<u8>, ExchangeError> {
+        let (from, to) = tokio::io::duplex(CHUNK);
+        let handle = Handle::current();
+        let (bytes, until) = (self.bytes, self.until);
+        let work = tokio::task::spawn_blocking(move || {
+            let mut input = Blocking { from, handle: handle.clone(), until };
+            let bare = Bare::open(&self.repository)?;
+            let pulse = || in_time(&self.repository, until);
+            let locked = |work: &mut dyn FnMut() -> Result<(), Error>| {
+                let lock = handle.block_on(tokio::time::timeout_at(until, self.lock.lock()));
+                let _one_at_a_time = lock.map_err(|_| late(&self.repository))?;
+                work()
+            };
+            let limits = PackLimits::default();
+            receive::receive(&bare, &mut input, &limits, &pulse, &locked, &mut told)
+                .map_err(ExchangeError::from)
+        });
+        let fed = tokio::time::timeout_at(until, pass_on(headers, body, to, bytes)).await;
+        // The work ends by itself: its input has ended, or its time.
+        let report = work.await.map_err(|_| ExchangeError::Cut)?;
+        fed.map_err(|_| ExchangeError::Late)??;
+        report
+    }
+}
+
+fn late(path: &Path) -> Error {
+    Error::Deadline { action: "push".into(), repository: path.to_owned(), seconds: 0 }
 }

@@ -1,7 +1,7 @@
 //! The routes, who may push, and the news of pushes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
@@ -15,14 +15,18 @@ use axum::{
     routing::{get, post},
 };
 use base64::Engine as _;
-use galley_git::Repo;
+use galley_git::{Repo, bare::Quarantine};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast},
+    time::Instant,
+};
 
 use crate::{
     Config,
-    exchange::{self, ExchangeError, Program},
+    advertise::{Program, Version},
+    exchange::{self, ExchangeError},
     page,
 };
 
@@ -80,7 +84,8 @@ struct Inner {
 }
 
 impl Service {
-    /// Prepares the service; the folder of repositories is made if it is absent.
+    /// Prepares the service; the folder of repositories is made if it is absent. Pushes that were cut short when the
+    /// last process ended are cleared away: there is one server for a folder.
     ///
     /// # Errors
     /// [`Error::Folder`].
@@ -90,7 +95,14 @@ impl Service {
         let places = Arc::new(Semaphore::new(config.concurrency.max(1)));
         let (pushes, _) = broadcast::channel(NEWS);
         let locks = Mutex::new(HashMap::new());
-        Ok(Service(Arc::new(Inner { config, verify: deps.verify, pushes, places, locks })))
+        let service = Service(Arc::new(Inner { config, verify: deps.verify, pushes, places, locks }));
+        for (name, path) in service.names().iter().filter_map(|name| service.find(name).ok()) {
+            if let Err(error) = Quarantine::sweep(&path) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(repository = %name, error, "what a push left could not be cleared away");
+            }
+        }
+        Ok(service)
     }
 
     /// News of every reference that a push changes, from now on.
@@ -108,8 +120,13 @@ impl Service {
             .with_state(self.clone())
     }
 
-    fn deadline(&self) -> Duration {
-        Duration::from_secs(self.0.config.deadline_seconds)
+    fn until(&self) -> Instant {
+        Instant::now() + Duration::from_secs(self.0.config.deadline_seconds)
+    }
+
+    /// Reading is open, or needs the token as pushing does.
+    fn check_reader(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if self.0.config.anonymous_reads { Ok(()) } else { self.check_token(headers) }
     }
 
     /// The repository of that name, with or without `.git`.
@@ -178,11 +195,12 @@ impl IntoResponse for Refusal {
         let (status, text) = match self {
             Refusal::Absent => (StatusCode::NOT_FOUND, "There is no such repository.\n".to_owned()),
             Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Too many exchanges; try again.\n".to_owned()),
-            Refusal::Token => (StatusCode::UNAUTHORIZED, "Pushing needs the token.\n".to_owned()),
+            Refusal::Token => (StatusCode::UNAUTHORIZED, "This needs the token.\n".to_owned()),
             Refusal::Service => (StatusCode::FORBIDDEN, "Only smart HTTP is served.\n".to_owned()),
             Refusal::Exchange(ExchangeError::Body(error)) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, format!("{error}\n"))
             }
+            Refusal::Exchange(ExchangeError::Odd(error)) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
             Refusal::Exchange(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a git exchange failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
@@ -209,12 +227,13 @@ async fn info_refs(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let program = asked.service.as_deref().and_then(Program::parse).ok_or(Refusal::Service)?;
-    if program == Program::ReceivePack {
-        service.check_token(&headers)?;
+    match program {
+        Program::ReceivePack => service.check_token(&headers)?,
+        Program::UploadPack => service.check_reader(&headers)?,
     }
     let (_, path) = service.find(&repository)?;
     let _place = service.place().await?;
-    let answer = exchange::advertise(program, &path, &headers, service.deadline()).await?;
+    let answer = exchange::advertise(program, path, Version::of(&headers), service.until()).await?;
     Ok(answered(&format!("application/x-git-{}-advertisement", program.name()), Body::from(answer)))
 }
 
@@ -224,9 +243,10 @@ async fn upload_pack(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
+    service.check_reader(&headers)?;
     let (_, path) = service.find(&repository)?;
     let place = service.place().await?;
-    let answer = exchange::fetch(&path, &headers, body, place, service.deadline()).await?;
+    let answer = exchange::fetch(path, &headers, body, place, service.until()).await?;
     Ok(answered("application/x-git-upload-pack-result", answer))
 }
 
@@ -256,35 +276,18 @@ impl Service {
         headers: HeaderMap,
         body: Body,
     ) -> Result<Vec<u8>, ExchangeError> {
-        let lock = self.lock(&name);
-        let _one_at_a_time = lock.lock().await;
-        let broken = |error: galley_git::Error| ExchangeError::Start(std::io::Error::other(error));
-        let repo = Repo::init_or_open(&path).await.map_err(broken)?;
-        let before = repo.refs().await.map_err(broken)?;
-        let report =
-            exchange::receive(&path, &headers, body, self.0.config.push_bytes, self.deadline()).await;
-        let after = repo.refs().await.map_err(broken)?;
-        for push in changes(&name, &before, &after) {
+        let (lock, bytes) = (self.lock(&name), self.0.config.push_bytes);
+        let push = exchange::Push { repository: path, lock, bytes, until: self.until() };
+        let news = self.0.pushes.clone();
+        let told = move |(reference, old, new): crate::receive::Changed| {
+            let id = |id: Option<galley_git::bare::ObjectId>| id.map(|id| id.to_string());
+            let push = Push { repository: name.clone(), reference, old: id(old), new: id(new) };
             tracing::info!(repository = %push.repository, reference = %push.reference, new = ?push.new, "pushed");
             // No listener is no fault.
-            let _ = self.0.pushes.send(push);
-        }
-        report
+            let _ = news.send(push);
+        };
+        push.take(&headers, body, told).await
     }
-}
-
-fn changes(name: &str, before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<Push> {
-    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    names
-        .into_iter()
-        .filter(|reference| before.get(*reference) != after.get(*reference))
-        .map(|reference| Push {
-            repository: name.to_owned(),
-            reference: reference.clone(),
-            old: before.get(reference).cloned(),
-            new: after.get(reference).cloned(),
-        })
-        .collect()
 }
 
 fn answered(kind: &str, body: Body) -> Response {
@@ -298,6 +301,7 @@ fn answered(kind: &str, body: Body) -> Response {
 }
 
 async fn index(State(service): State<Service>, headers: HeaderMap) -> Result<Response, Refusal> {
+    service.check_reader(&headers)?;
     let _place = service.place().await?;
     let mut shown = Vec::new();
     for name in service.names() {

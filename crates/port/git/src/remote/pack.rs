@@ -205,7 +205,7 @@ impl Reader<'_> {
 }
 
 /// Applies git's difference format: copies from the base and bytes of its own.
-fn undo_delta(base: &[u8], delta: &[u8], limit: usize) -> Result<Vec<u8>, RemoteError> {
+pub(crate) fn undo_delta(base: &[u8], delta: &[u8], limit: usize) -> Result<Vec<u8>, RemoteError> {
     let mut rest = delta;
     if delta_size(&mut rest)? != base.len() {
         return Err(bad("a difference from something else"));

@@ -1,5 +1,10 @@
 //! The server with the real git program and with our own client, over a socket.
 
+mod history;
+mod hostile;
+mod process;
+mod pushes;
+
 use std::{path::Path, process::Output, sync::Arc, time::Duration};
 
 use galley_git::{
@@ -23,6 +28,10 @@ struct Server {
 impl Server {
     /// A server with one repository of one commit.
     async fn start() -> (Server, String) {
+        Server::start_with(Config::default()).await
+    }
+
+    async fn start_with(config: Config) -> (Server, String) {
         let folder = tempfile::tempdir().expect("scratch");
         let files = [("a.txt", "one\n"), ("deep/er/b.txt", "two\n"), ("run.sh", "#!/bin/sh\n")]
             .map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
@@ -31,7 +40,7 @@ impl Server {
             .expect("a first commit");
         let repo = Repo::init_or_open(folder.path().join("git/pipeline.git")).await.expect("bare");
         repo.import(&folder.path().join("work"), "HEAD", "main").await.expect("imports");
-        let config = Config { folder: folder.path().join("git"), ..Config::default() };
+        let config = Config { folder: folder.path().join("git"), ..config };
         let verify = Arc::new(|token: &str| token == TOKEN);
         let service = Service::new(config, Deps { verify }).expect("a service");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -43,6 +52,16 @@ impl Server {
 
     fn remote(&self, token: &str) -> Remote {
         Remote::new(&self.url, Some(("galley".into(), Secret::new(token.into())))).expect("a URL")
+    }
+
+    /// The address with the token in it.
+    fn with_token(&self) -> String {
+        self.url.replace("http://", &format!("http://galley:{TOKEN}@"))
+    }
+
+    /// The repository on the server's disk.
+    fn bare(&self) -> std::path::PathBuf {
+        self.folder.path().join("git/pipeline.git")
     }
 
     async fn news(&mut self) -> Push {
@@ -60,10 +79,46 @@ fn author() -> Author {
 }
 
 async fn git(folder: &Path, arguments: &[&str]) -> Output {
+    git_command(folder, arguments).output().await.expect("git runs")
+}
+
+fn git_command(folder: &Path, arguments: &[&str]) -> tokio::process::Command {
     let mut command = galley_git::command(&[]);
     command.env("GIT_AUTHOR_NAME", "T").env("GIT_AUTHOR_EMAIL", "t@example.com");
     command.env("GIT_COMMITTER_NAME", "T").env("GIT_COMMITTER_EMAIL", "t@example.com");
-    command.current_dir(folder).args(arguments).output().await.expect("git runs")
+    command.env("GIT_AUTHOR_DATE", "1700000000 +0000").env("GIT_COMMITTER_DATE", "1700000000 +0000");
+    command.current_dir(folder).args(arguments);
+    command
+}
+
+/// Runs git, which must succeed; what it printed.
+async fn done(folder: &Path, arguments: &[&str]) -> String {
+    let output = git(folder, arguments).await;
+    assert!(output.status.success(), "git {arguments:?}: {}", said(&output));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Runs git, which must fail; what it complained of.
+async fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let output = git(folder, arguments).await;
+    assert!(!output.status.success(), "git {arguments:?} went through");
+    said(&output)
+}
+
+/// Feeds git and waits for it.
+async fn fed(folder: &Path, arguments: &[&str], input: &[u8]) -> String {
+    use tokio::io::AsyncWriteExt as _;
+    let mut child =
+        git_command(folder, arguments).stdin(std::process::Stdio::piped()).spawn().expect("git runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let (output, ()) = tokio::join!(child.wait_with_output(), async {
+        // A git that refuses says so itself.
+        let _ = stdin.write_all(input).await;
+        drop(stdin);
+    });
+    let output = output.expect("git ends");
+    assert!(output.status.success(), "git {arguments:?}: {}", said(&output));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn said(output: &Output) -> String {
