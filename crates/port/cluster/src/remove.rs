@@ -266,13 +266,15 @@ impl Cluster {
     /// Who else lives in a namespace, as a sentence; nothing if nobody does.
     async fn inhabited(&self, namespace: &str, claims: &[Claim]) -> Result<Option<String>, Problem> {
         let mut found = Vec::new();
+        let mut seen = BTreeSet::new();
         for api_version in self.api_versions().await? {
             for mapped in self.mapping.served(&api_version).await? {
                 let listable =
                     ["list", "delete"].iter().all(|verb| mapped.verbs.iter().any(|known| known == verb));
                 let (group, kind) = (mapped.resource.group.as_str(), mapped.resource.kind.as_str());
                 let claimed = claims.iter().any(|claim| claim.group == group && claim.kind == kind);
-                if !mapped.namespaced || !listable || claimed || automatic_kind(group, kind) {
+                let known = !seen.insert((group.to_owned(), kind.to_owned()));
+                if !mapped.namespaced || !listable || known || claimed || automatic_kind(group, kind) {
                     continue;
                 }
                 let api: Api<DynamicObject> =
@@ -299,7 +301,7 @@ impl Cluster {
         Ok(sentence("It holds objects that Galley did not bring", found))
     }
 
-    /// The preferred version of every group.
+    /// All versions of all groups, preferred ones first: a kind may be served in one version only.
     async fn api_versions(&self) -> Result<Vec<String>, Problem> {
         let groups = retried(
             "ask which kinds there are",
@@ -310,11 +312,18 @@ impl Cluster {
                 async move { client.list_api_groups().await }
             },
         );
-        let preferred = groups.await?.groups.into_iter().filter_map(|group| {
-            let version = group.preferred_version.or_else(|| group.versions.into_iter().next())?;
-            Some(version.group_version)
-        });
-        Ok(std::iter::once("v1".to_owned()).chain(preferred).collect())
+        let mut versions = vec!["v1".to_owned()];
+        for group in groups.await?.groups {
+            // Measurements, not objects; and their server is the one that is away most often.
+            if group.name.ends_with("metrics.k8s.io") {
+                continue;
+            }
+            let preferred = group.preferred_version.map(|version| version.group_version);
+            versions.extend(preferred.clone());
+            let all = group.versions.into_iter().map(|version| version.group_version);
+            versions.extend(all.filter(|version| Some(version) != preferred.as_ref()));
+        }
+        Ok(versions)
     }
 }
 
@@ -580,7 +589,6 @@ fn automatic_kind(group: &str, kind: &str) -> bool {
             | ("", "Endpoints")
             | ("discovery.k8s.io", "EndpointSlice")
             | ("coordination.k8s.io", "Lease")
-            | ("metrics.k8s.io", _)
     )
 }
 

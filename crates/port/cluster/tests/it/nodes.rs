@@ -48,7 +48,7 @@ async fn a_tunnel_finds_another_pod() {
             "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "echo"}},
                 "template": {"metadata": {"labels": {"app": "echo"}}, "spec": {"terminationGracePeriodSeconds": 0,
                     "containers": [{"name": "c", "image": image,
-                        "command": ["/bin/busybox", "nc", "-lk", "-p", "8080", "-e", "/bin/busybox", "cat"],
+                        "command": ["/bin/busybox", "httpd", "-f", "-p", "8080"],
                         "ports": [{"name": "inside", "containerPort": 8080}]}]}}}}),
     ];
     site.bring(&objects, false).await.expect("brought");
@@ -61,7 +61,7 @@ async fn a_tunnel_finds_another_pod() {
     site.cluster.wait_workload(&workload, PATIENCE).await.expect("rolled out");
     let tunnel = site.cluster.tunnel(&namespace, "echo", 80).await.expect("a way");
     assert_eq!(site.cluster.tunnel(&namespace, "echo", 81).await.expect_err("no such port").code, "G1118");
-    echo(tunnel.local_addr()).await;
+    asked(tunnel.local_addr()).await;
     // One pod goes; its replacement and the other serve on.
     let pods = site.api("v1", "Pod", "pods", Some(&namespace));
     let one =
@@ -69,7 +69,7 @@ async fn a_tunnel_finds_another_pod() {
     pods.delete(&one, &Default::default()).await.expect("deleted");
     site.cluster.wait_workload(&workload, PATIENCE).await.expect("healed");
     for _ in 0..4 {
-        echo(tunnel.local_addr()).await;
+        asked(tunnel.local_addr()).await;
     }
     let address = tunnel.local_addr();
     drop(tunnel);
@@ -80,13 +80,13 @@ async fn a_tunnel_finds_another_pod() {
     site.remove(&RemoveOptions::default()).await.expect("removed");
 }
 
-async fn echo(address: std::net::SocketAddr) {
+async fn asked(address: std::net::SocketAddr) {
     let exchange = async {
         let mut stream = tokio::net::TcpStream::connect(address).await.expect("connected");
-        stream.write_all(b"ahoy").await.expect("sent");
-        let mut answer = [0; 4];
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.expect("sent");
+        let mut answer = [0; 7];
         stream.read_exact(&mut answer).await.expect("answered");
-        assert_eq!(&answer, b"ahoy");
+        assert_eq!(&answer, b"HTTP/1.");
     };
     tokio::time::timeout(Duration::from_secs(20), exchange).await.expect("in time");
 }
