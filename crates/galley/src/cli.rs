@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod cluster;
 pub mod service;
 pub mod steps;
 
@@ -40,6 +41,9 @@ pub struct Global {
     /// Work on this cluster instead of this machine
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; default: its current one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
     /// More talk on standard error; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -100,6 +104,8 @@ pub enum Command {
     /// Build and list images
     #[command(subcommand)]
     Image(Image),
+    /// Give a cluster what the pipeline needs, and hand the pipeline over to its Argo CD
+    Bootstrap(cluster::Bootstrap),
     /// Run one service of the platform on its own, as the Deployments on a cluster do
     #[command(subcommand)]
     Service(service::Service),
@@ -327,7 +333,7 @@ pub enum Image {
     /// Write an image as an archive for `ctr images import`, `docker load`, `podman load`, `skopeo`
     Save {
         /// File to write
-        #[arg(short, long = "file", value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE")]
         file: PathBuf,
         /// Which image
         #[command(flatten)]

@@ -6,6 +6,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `bootstrap` | a real cluster: what the pipeline needs there, brought and taken away |
 //! | `cli` | definitions of the command line |
 //! | `voice` | standard output is data, standard error is talk |
 //! | `state` | the one folder of all state |
@@ -16,6 +17,7 @@
 //! | `ground` | how a command or step reaches the services |
 //! | `kinds` | the kinds that the control plane serves |
 
+mod bootstrap;
 mod cli;
 mod commands;
 mod ground;
@@ -91,6 +93,7 @@ async fn run(cli: Cli) -> Result<Answer, Problem> {
         Command::Release(release) => commands::release::run(&global, release).await,
         Command::Model(model) => steps::model(&global, model).await,
         Command::Image(image) => commands::image::run(&global, image).await,
+        Command::Bootstrap(args) => bootstrap::run(&global, args).await,
         Command::Service(service) => serve::run(service).await,
         Command::Kubectl(kubectl) => commands::state::kubectl(&global, &kubectl).await,
         Command::GitCredential(credential) => commands::state::git_credential(&global, &credential),

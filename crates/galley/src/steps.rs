@@ -20,6 +20,7 @@ use crate::{
     cli::{Global, Image, Release, steps::Model},
 };
 
+pub use image::store_base;
 pub use promote::{Delivery, answered_version, deliver, wait_for};
 
 /// Tags on runs and model versions.

@@ -34,6 +34,14 @@ pub const PIPELINE_URL: &str = "http://git.gourmetgram-platform.svc.cluster.loca
 pub const BASE_IMAGE: &str =
     concat!("registry.gourmetgram-platform.svc.cluster.local:5000/galley:", env!("CARGO_PKG_VERSION"));
 
+/// What charts see where Galley itself serves git, registry and tracking.
+const EMBEDDED_API: &str = "embedded.galley.dev/v1";
+
+/// How Applications are rendered on this machine.
+pub fn gitops_config() -> galley_gitops::Config {
+    galley_gitops::Config { extra_api_versions: vec![EMBEDDED_API.to_owned()], ..Default::default() }
+}
+
 /// Runs the pipeline repository until told to stop, or with `--once` until its release has ended.
 ///
 /// # Errors
@@ -141,5 +149,5 @@ pub async fn interrupted() {
 }
 
 pub use doors::{repositories, wake_on_push};
-pub use seed::make_pipeline;
+pub use seed::{make_pipeline, root_application};
 pub use supervisor::Supervisor;

@@ -14,7 +14,7 @@ use crate::{
     cli::{Global, Init, Plan},
     ground::Ground,
     state::State,
-    up::{make_pipeline, repositories},
+    up::{gitops_config, make_pipeline, repositories},
     voice,
 };
 
@@ -70,7 +70,8 @@ pub async fn plan_of(global: &Global, name: &str) -> Result<galley_sync::Plan, P
     let application = serde_json::to_value(&object)
         .and_then(serde_json::from_value::<galley_argo_cd::Application>)
         .map_err(|e| crate::internal("reading an Application", &e))?;
-    galley_gitops::plan(client, repositories(own, state.path("mirrors")), &application).await
+    let repositories = repositories(own, state.path("mirrors"));
+    galley_gitops::plan(client, gitops_config(), repositories, &application).await
 }
 
 /// Checks a workflow file and shows what it would run; every problem is told, not only the first.

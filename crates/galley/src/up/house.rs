@@ -29,8 +29,6 @@ use crate::{
     steps,
 };
 
-/// What charts see where Galley itself serves git, registry and tracking.
-const EMBEDDED_API: &str = "embedded.galley.dev/v1";
 /// A lasting trouble with the repository is reported by `--once` after this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -156,12 +154,8 @@ impl House {
                 wake: wake.clone(),
                 clock: Arc::clone(&clock),
             };
-            let config = galley_gitops::Config {
-                extra_api_versions: vec![EMBEDDED_API.to_owned()],
-                ..Default::default()
-            };
-            let service =
-                galley_gitops::Service::new(config, deps).map_err(|e| failed("preparing gitops", &e))?;
+            let service = galley_gitops::Service::new(super::gitops_config(), deps)
+                .map_err(|e| failed("preparing gitops", &e))?;
             move |stop| service.run(stop)
         });
         gateway(&mut listeners, &mut supervisor, &client, pods, &clock)?;
@@ -273,7 +267,7 @@ impl House {
         let Ok(Some(values)) = self.repository.read_file(&commit, &file).await else { return false };
         let wanted = crate::ground::deployed(&String::from_utf8_lossy(&values));
         let global =
-            Global { state: Some(self.state.root().to_owned()), kubeconfig: None, verbose: 0, quiet: true };
+            Global { state: Some(self.state.root().to_owned()), kubeconfig: None, context: None, verbose: 0, quiet: true };
         let services = Services { tracking: None, pipeline: None, registry: None, outputs: None };
         let Ok(ground) = Ground::find(&global, &services) else { return false };
         let Ok(http) = ground.http() else { return false };

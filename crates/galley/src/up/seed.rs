@@ -123,10 +123,10 @@ fn slice(server: &Embedded) -> Value {
 }
 
 /// The Application whose resources are the other Applications.
-fn root_application() -> Value {
+pub fn root_application() -> Value {
     json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
-        "metadata": { "name": "gourmetgram" },
+        "metadata": { "name": "gourmetgram", "namespace": APPLICATIONS_NAMESPACE },
         "spec": {
             "project": "default",
             "source": { "repoURL": PIPELINE_URL, "targetRevision": "main", "path": "apps" },

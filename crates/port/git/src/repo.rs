@@ -218,7 +218,7 @@ impl Repo {
 }
 
 /// The header that carries the credentials, only for this server, in configuration that travels in the environment.
-fn authorization(url: &str, (user, password): &Credentials) -> (String, String) {
+pub(crate) fn authorization(url: &str, (user, password): &Credentials) -> (String, String) {
     let basic = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{}", password.expose()));
     (format!("http.{url}.extraHeader"), format!("Authorization: Basic {basic}"))
 }
@@ -284,7 +284,7 @@ fn acceptable_revision(rev: &str) -> Result<&str, Error> {
     if fine { Ok(rev) } else { Err(Error::Unacceptable { what: "revision", given: rev.to_owned() }) }
 }
 
-fn acceptable_url(url: &str) -> Result<&str, Error> {
+pub(crate) fn acceptable_url(url: &str) -> Result<&str, Error> {
     let remote = ["http://", "https://", "ssh://", "git://", "file://"].iter().any(|s| url.starts_with(s));
     let scp = url.split_once(':').is_some_and(|(host, path)| host.contains('@') && !path.starts_with('/'));
     let fine =

@@ -69,7 +69,7 @@ pub async fn init_work_tree(
     Ok(String::from_utf8_lossy(&id).trim().to_owned())
 }
 
-async fn write(folder: &Path, path: &str, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) async fn write(folder: &Path, path: &str, bytes: &[u8]) -> Result<(), Error> {
     let inside =
         Path::new(path).components().all(|part| matches!(part, Component::Normal(name) if name != ".git"));
     if !inside || path.is_empty() {

@@ -19,10 +19,11 @@ use crate::{
 /// What the Application's conditions would say.
 pub async fn plan(
     client: Client,
+    config: Config,
     repositories: Arc<dyn Repositories>,
     application: &Application,
 ) -> Result<Plan, Problem> {
-    let eyes = Eyes::new(client, Config::default(), repositories);
+    let eyes = Eyes::new(client, config, repositories);
     let seen = eyes.look(application, &Wanted::default(), Reach::All).await.map_err(Problem::from)?;
     let options = Options {
         revision: seen.rendered.revisions.first().cloned().unwrap_or_default(),
