@@ -95,7 +95,7 @@ async fn a_long_history_goes_both_ways() {
             "indexed" => {
                 done(&origin, &["checkout", "-q", "main"]).await;
                 for n in 0..3 {
-                    done(&origin, &["rm", "-q", &format!("side/{}.txt", n * 100 + 50)]).await;
+                    done(&origin, &["rm", "-q", &format!("d{n}/e{n}/f{n}.txt")]).await;
                     done(&origin, &["commit", "-qm", "less"]).await;
                 }
                 done(&origin, &["push", "-q", &url, "main"]).await;
