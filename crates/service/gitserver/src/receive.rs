@@ -29,6 +29,9 @@ pub(crate) struct Commands {
     atomic: bool,
 }
 
+/// Runs work while nobody else changes the repository's references.
+pub(crate) type Locked<'a> = &'a dyn Fn(&mut dyn FnMut() -> Result<(), Error>) -> Result<(), Error>;
+
 /// A reference that a push has changed: its name, where it was, and where it is.
 pub(crate) type Changed = (String, Option<ObjectId>, Option<ObjectId>);
 
@@ -95,7 +98,7 @@ pub(crate) fn receive(
     input: &mut dyn Read,
     limits: &PackLimits,
     pulse: Pulse<'_>,
-    locked: &dyn Fn(&mut dyn FnMut() -> Result<(), Error>) -> Result<(), Error>,
+    locked: Locked<'_>,
     told: &mut dyn FnMut(Changed),
 ) -> Result<Vec<u8>, PushError> {
     let commands = Commands::read(input)?;

@@ -3,7 +3,7 @@
 //! A reference is a file of its own or a line of `packed-refs`; the file counts. It is changed as git does it: under
 //! `<name>.lock`, made only if absent, checked against the value it should have, written, synced and renamed. So a
 //! reference has its old or its new value whenever the process ends, and a person's git is kept out meanwhile. A lock
-//! that nobody has touched for a minute was left by a process that was killed and is taken over.
+//! that nobody has touched for ten seconds was left by a process that was killed and is taken over.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +20,8 @@ use crate::Error;
 
 /// How long a lock of somebody else is waited for, in steps.
 const PATIENCE: (u32, Duration) = (100, Duration::from_millis(20));
-/// From when on a lock is taken for left behind.
-const LEFT: Duration = Duration::from_secs(60);
+/// From when on a lock is taken for left behind: git keeps one for milliseconds.
+const LEFT: Duration = Duration::from_secs(10);
 /// Folders below `refs` that are followed.
 const DEPTH: usize = 32;
 
@@ -162,7 +162,7 @@ impl Bare {
                 return Ok(Err((at, why)));
             }
             let path = self.path.join(&change.name);
-            let Some(mut lock) = Lock::take(path)? else {
+            let Some(mut lock) = Lock::take(&self.path, path)? else {
                 return Ok(Err((at, "the reference is locked by another process".into())));
             };
             let now = self.reference(&change.name)?;
@@ -224,7 +224,7 @@ impl Bare {
         if !self.packed_refs()?.keys().any(|name| gone.contains(name.as_str())) {
             return Ok(true);
         }
-        let Some(mut lock) = Lock::take(path.clone())? else { return Ok(false) };
+        let Some(mut lock) = Lock::take(&self.path, path.clone())? else { return Ok(false) };
         let text = fs::read_to_string(&path).map_err(io(&path))?;
         let mut dropping = false;
         let mut kept = String::with_capacity(text.len());
@@ -285,13 +285,15 @@ fn collect(folder: &Path, prefix: &str, depth: usize, names: &mut BTreeSet<Strin
 struct Lock {
     path: PathBuf,
     lock: PathBuf,
+    refs: PathBuf,
     file: File,
     done: bool,
 }
 
 impl Lock {
     /// Takes the lock, unless somebody keeps it too long.
-    fn take(path: PathBuf) -> Result<Option<Self>, Error> {
+    fn take(repository: &Path, path: PathBuf) -> Result<Option<Self>, Error> {
+        let refs = repository.join("refs");
         let mut lock = path.clone().into_os_string();
         lock.push(".lock");
         let lock = PathBuf::from(lock);
@@ -303,7 +305,7 @@ impl Lock {
                 }
             }
             match File::options().write(true).create_new(true).open(&lock) {
-                Ok(file) => return Ok(Some(Lock { path, lock, file, done: false })),
+                Ok(file) => return Ok(Some(Lock { path, lock, refs, file, done: false })),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     let age = fs::metadata(&lock).ok().and_then(|m| m.modified().ok()?.elapsed().ok());
                     if age.is_some_and(|age| age > LEFT) {
@@ -330,7 +332,10 @@ impl Lock {
         }
         fs::rename(&self.lock, &self.path).map_err(io(&self.path))?;
         self.done = true;
-        sync_folder(&self.path)
+        sync_folder(&self.path)?;
+        // The folders above may be new as well.
+        let above = self.path.ancestors().skip(1).take_while(|f| f.file_name().is_some_and(|n| n != "refs"));
+        above.take(DEPTH).filter(|f| f.starts_with(&self.refs)).try_for_each(sync_folder)
     }
 }
 

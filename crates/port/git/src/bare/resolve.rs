@@ -59,8 +59,8 @@ pub(super) fn resolve(
 ) -> Result<Indexed, Error> {
     let file = File::options().read(true).write(true).open(pack).map_err(io(pack))?;
     let mut work = Work::new(arrived, file, pack, limits, pulse);
-    work.from_pack()?;
-    work.from_repository(objects)?;
+    work.undo_own()?;
+    work.undo_thin(objects)?;
     let received = work.received()?;
     work.complete(received.len())?;
     work.write_index(index)?;
@@ -103,7 +103,7 @@ impl<'a> Work<'a> {
         waiting
     }
 
-    fn from_pack(&mut self) -> Result<(), Error> {
+    fn undo_own(&mut self) -> Result<(), Error> {
         for at in 0..self.entries.len() {
             let (Kept::Whole(kind), Some(id)) = (self.entries[at].kept, self.entries[at].id) else {
                 continue;
@@ -118,7 +118,7 @@ impl<'a> Work<'a> {
     }
 
     /// The bases that the sender knows to be here already become part of the pack: it must be readable alone.
-    fn from_repository(&mut self, objects: &Objects) -> Result<(), Error> {
+    fn undo_thin(&mut self, objects: &Objects) -> Result<(), Error> {
         loop {
             let bases: Vec<ObjectId> = self.of.keys().copied().collect();
             let mut found = false;

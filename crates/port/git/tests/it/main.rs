@@ -1,4 +1,6 @@
-//! A repository on this disk, written and read with the git program.
+//! A repository on this disk, written with the git program and read without it.
+
+mod oracle;
 
 use std::{collections::BTreeMap, path::Path};
 

@@ -86,19 +86,35 @@ async fn a_long_history_goes_both_ways() {
     fine(&bare).await;
     let packs = std::fs::read_dir(bare.join("objects/pack")).expect("a folder").count();
     assert_eq!(packs, 2, "a large push is kept as one pack and its index");
-    let whole = everything(&origin).await;
+    let mut whole = everything(&origin).await;
     assert!(whole.0.len() > 2 * COMMITS);
 
-    for gc in [false, true] {
-        if gc {
-            done(&bare, &["-c", "gc.pruneExpire=now", "gc", "-q"]).await;
-            assert!(bare.join("packed-refs").exists());
+    // As pushed; as several packs with one index; as collected into one.
+    for state in ["pushed", "indexed", "collected"] {
+        match state {
+            "indexed" => {
+                done(&origin, &["checkout", "-q", "main"]).await;
+                for n in 0..3 {
+                    done(&origin, &["rm", "-q", &format!("d{n}/e{n}/f{n}.txt")]).await;
+                    done(&origin, &["commit", "-qm", "less"]).await;
+                }
+                done(&origin, &["push", "-q", &url, "main"]).await;
+                done(&bare, &["repack", "-q"]).await;
+                done(&bare, &["multi-pack-index", "write"]).await;
+                assert!(bare.join("objects/pack/multi-pack-index").exists());
+                whole = everything(&origin).await;
+            }
+            "collected" => {
+                done(&bare, &["-c", "gc.pruneExpire=now", "gc", "-q"]).await;
+                assert!(bare.join("packed-refs").exists());
+            }
+            _ => {}
         }
         for version in ["0", "1", "2"] {
-            let name = format!("clone-{version}-{gc}.git");
+            let name = format!("clone-{version}-{state}.git");
             let setting = format!("protocol.version={version}");
             done(&root, &["-c", &setting, "clone", "-q", "--mirror", &server.url, &name]).await;
-            assert_eq!(everything(&root.join(&name)).await, whole, "version {version}, gc {gc}");
+            assert_eq!(everything(&root.join(&name)).await, whole, "version {version}, {state}");
             fine(&root.join(&name)).await;
         }
     }

@@ -128,7 +128,7 @@ async fn a_killed_server_leaves_the_old_or_the_new() {
         before = now;
         let lock = bare.join("refs/heads/main.lock");
         if lock.exists() {
-            // Left by the kill; after a minute it is taken over. The test does not wait for that.
+            // Left by the kill; after ten seconds it is taken over. The test does not wait for that.
             std::fs::remove_file(lock).expect("removes");
         }
     }
