@@ -149,11 +149,6 @@ fn claims() -> Vec<Claim> {
         ("argoproj.io", "WorkflowTaskSet"),
         ("galley.dev", "Release"),
         ("", "ConfigMap"),
-        ("", "Pod"),
-        ("", "PersistentVolumeClaim"),
-        ("", "Service"),
-        ("apps", "Deployment"),
-        ("apps", "ReplicaSet"),
     ]
     .map(|(group, kind)| Claim::of(group, kind))
     .into()

@@ -52,7 +52,7 @@ async fn git(args: &Keeping, supervisor: &mut Supervisor) -> Result<(), Problem>
     let folder = folder(&args.data, "repositories")?;
     let repository = Repo::init_or_open(folder.join("pipeline.git")).await?;
     let client = objects().await?;
-    let config = galley_gitserver::Config { folder, ..Default::default() };
+    let config = galley_gitserver::Config { folder, anonymous_reads: false, ..Default::default() };
     let service = galley_gitserver::Service::new(config, galley_gitserver::Deps { verify: authorize })
         .map_err(|e| failed("opening the git server", &e))?;
     let wake = wake_on_push(service.pushes(), supervisor);

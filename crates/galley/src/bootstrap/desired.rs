@@ -59,6 +59,7 @@ pub async fn source(args: &Bootstrap) -> Result<Source, Problem> {
         make_pipeline(&dir).await?;
         voice::talk(&format!("Made a pipeline repository in {}.", dir.display()));
     }
+    let dir = std::fs::canonicalize(&dir).map_err(|e| crate::io(&dir, "finding", &e))?;
     if let Some(values) = &args.values {
         commit_values(&dir, values, args.dry_run).await?;
     }

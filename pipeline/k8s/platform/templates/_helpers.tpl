@@ -39,10 +39,3 @@ livenessProbe:
   periodSeconds: 10
   failureThreshold: 3
 {{- end }}
-
-{{- define "platform.environment" -}}
-- name: POD_IP
-  valueFrom:
-    fieldRef:
-      fieldPath: status.podIP
-{{- end }}
