@@ -116,7 +116,11 @@ async fn pull_check(cluster: &Cluster, image: &str) -> Result<(), Problem> {
          it into each node: `galley image save -f galley.tar`, `ctr -n k8s.io images import galley.tar`.",
     );
     for result in failed {
-        problem.causes.push(format!("{}: {}", result.node, result.reason.as_deref().unwrap_or("no reason given")));
+        problem.causes.push(format!(
+            "{}: {}",
+            result.node,
+            result.reason.as_deref().unwrap_or("no reason given")
+        ));
     }
     Err(problem)
 }

@@ -1,8 +1,11 @@
 //! How a command or a step reaches the services.
 //!
-//! The same subcommand runs in three places: in a pod of this machine's control plane, in a pod of a real cluster, and by
-//! hand beside a running `galley up`. In a pod the addresses come from the environment and the credentials from the usual
-//! files; by hand they come from the state folder.
+//! The same subcommand runs in four places: in a pod of this machine's control plane, in a pod of a real cluster, by hand
+//! beside a running `galley up`, and by hand against a real cluster (`--kubeconfig`). In a pod the addresses come from the
+//! environment and the credentials from the usual files; beside `galley up` they come from the state folder; against a
+//! cluster they are tunnels, and the token is the cluster's own.
+
+mod afar;
 
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
@@ -10,6 +13,7 @@ use galley_problem::{Kind, Problem};
 use galley_release_types::{Deployed, Environment};
 use galley_units::Secret;
 
+use self::afar::Afar;
 use crate::{
     cli::{Global, steps::Services},
     state::{Running, State},
@@ -23,33 +27,50 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
 /// Where this process stands, and what it can reach from there.
 pub struct Ground {
     services: Services,
-    running: Option<Running>,
-    state: State,
+    place: Place,
     hosts: BTreeMap<String, String>,
     root: Option<PathBuf>,
     token: Option<Secret<String>>,
 }
 
+/// Where that is.
+enum Place {
+    /// A pod; everything comes from its environment.
+    Pod,
+    /// Beside `galley up`.
+    Machine(State, Box<Running>),
+    /// Far from a cluster.
+    Afar(Box<Afar>),
+}
+
 impl Ground {
-    /// Looks around: pod or machine.
+    /// Looks around: pod, machine, or the cluster that was named.
     ///
     /// # Errors
-    /// G0106 outside a pod when nothing runs here.
-    pub fn find(global: &Global, services: &Services) -> Result<Ground, Problem> {
-        let state = State::find(global);
-        let in_pod = environment("KUBERNETES_SERVICE_HOST").is_some();
-        let running = if in_pod { None } else { Some(state.running()?) };
-        let token = match environment("GALLEY_TOKEN") {
-            Some(token) => Some(Secret::new(token)),
-            None => {
+    /// G0106 outside a pod when nothing runs here and no cluster was named; G11xx if the cluster cannot be reached.
+    pub async fn find(global: &Global, services: &Services) -> Result<Ground, Problem> {
+        let place = if global.kubeconfig.is_some() {
+            Place::Afar(Box::new(Afar::connect(global).await?))
+        } else if environment("KUBERNETES_SERVICE_HOST").is_some() {
+            Place::Pod
+        } else {
+            let state = State::find(global);
+            let running = state.running()?;
+            Place::Machine(state, Box::new(running))
+        };
+        let token = match (environment("GALLEY_TOKEN"), &place) {
+            (Some(token), _) => Some(Secret::new(token)),
+            (None, Place::Machine(state, _)) => {
                 fs::read_to_string(state.path("token")).ok().map(|text| Secret::new(text.trim().to_owned()))
             }
+            (None, Place::Afar(afar)) => afar.token.clone(),
+            (None, Place::Pod) => None,
         };
         let hosts = environment("GALLEY_HOSTS")
             .map(PathBuf::from)
             .map_or_else(BTreeMap::new, |path| read_hosts(&path));
         let root = environment("GALLEY_ROOT").map(PathBuf::from);
-        Ok(Ground { services: services.clone(), running, state, hosts, root, token })
+        Ok(Ground { services: services.clone(), place, hosts, root, token })
     }
 
     /// The Kubernetes API.
@@ -60,9 +81,10 @@ impl Ground {
         let failed = |error: &(dyn std::error::Error + 'static)| {
             Problem::new("G0107", Kind::Unavailable, "The Kubernetes API cannot be reached.").because(error)
         };
-        let config = match &self.running {
-            Some(_) => from_kubeconfig(&self.state).await.map_err(|e| failed(&e))?,
-            None => kube::Config::infer().await.map_err(|e| failed(&e))?,
+        let config = match &self.place {
+            Place::Afar(afar) => return Ok(afar.cluster.client()),
+            Place::Machine(state, _) => from_kubeconfig(state).await.map_err(|e| failed(&e))?,
+            Place::Pod => kube::Config::infer().await.map_err(|e| failed(&e))?,
         };
         kube::Client::try_from(config).map_err(|e| failed(&e))
     }
@@ -84,9 +106,9 @@ impl Ground {
     /// # Errors
     /// G0108 if no address is known.
     pub fn pipeline(&self) -> Result<galley_git::remote::Remote, Problem> {
-        let url = match (&self.services.pipeline, &self.running) {
+        let url = match (&self.services.pipeline, self.endpoints()) {
             (Some(url), _) => self.reach(url),
-            (None, Some(running)) => format!("{}/pipeline.git", endpoint(running, "git")?),
+            (None, Some(endpoints)) => format!("{}/pipeline.git", endpoint(endpoints, "git")?),
             (None, None) => return Err(unknown("the pipeline repository", "GALLEY_PIPELINE_URL")),
         };
         let credentials = self.token.clone().map(|token| (TOKEN_USER.to_owned(), token));
@@ -117,14 +139,10 @@ impl Ground {
     /// # Errors
     /// G0108 outside a pod if that environment has no address yet.
     pub fn application(&self, environment: Environment) -> Result<String, Problem> {
-        if let Some(running) = &self.running {
-            return endpoint(running, environment.name());
+        if let Some(endpoints) = self.endpoints() {
+            return endpoint(endpoints, environment.name());
         }
-        let port = match environment {
-            Environment::Staging => 8082,
-            Environment::Canary => 8081,
-            Environment::Production => 8080,
-        };
+        let port = port_of(environment);
         Ok(self
             .reach(&format!("http://gourmetgram-app.{}.svc.cluster.local:{port}", environment.namespace())))
     }
@@ -157,10 +175,35 @@ impl Ground {
             .map_err(|e| crate::internal("making an HTTP client", &e))
     }
 
+    /// What runs on this machine, if that is where we are.
+    pub fn machine(&self) -> Option<(&State, &Running)> {
+        match &self.place {
+            Place::Machine(state, running) => Some((state, running)),
+            _ => None,
+        }
+    }
+
+    /// The cluster that was named, if one was.
+    pub fn cluster(&self) -> Option<&galley_cluster::Cluster> {
+        match &self.place {
+            Place::Afar(afar) => Some(&afar.cluster),
+            _ => None,
+        }
+    }
+
+    /// Name to address, outside pods.
+    pub fn endpoints(&self) -> Option<&BTreeMap<String, String>> {
+        match &self.place {
+            Place::Pod => None,
+            Place::Machine(_, running) => Some(&running.endpoints),
+            Place::Afar(afar) => Some(&afar.endpoints),
+        }
+    }
+
     fn address(&self, given: Option<&str>, name: &str, variable: &str) -> Result<String, Problem> {
-        match (given, &self.running) {
+        match (given, self.endpoints()) {
             (Some(url), _) => Ok(self.reach(url)),
-            (None, Some(running)) => endpoint(running, name),
+            (None, Some(endpoints)) => endpoint(endpoints, name),
             (None, None) => Err(unknown(name, variable)),
         }
     }
@@ -199,8 +242,17 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn endpoint(running: &Running, name: &str) -> Result<String, Problem> {
-    running.endpoints.get(name).cloned().ok_or_else(|| {
+/// Port of an environment's Service.
+const fn port_of(environment: Environment) -> u16 {
+    match environment {
+        Environment::Staging => 8082,
+        Environment::Canary => 8081,
+        Environment::Production => 8080,
+    }
+}
+
+fn endpoint(endpoints: &BTreeMap<String, String>, name: &str) -> Result<String, Problem> {
+    endpoints.get(name).cloned().ok_or_else(|| {
         Problem::new("G0108", Kind::Unavailable, format!("`{name}` has no address yet."))
             .try_this("`galley status` shows what is up.")
     })

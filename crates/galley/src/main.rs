@@ -120,7 +120,12 @@ fn logging(cli: &Cli) {
         (_, _) => "debug,hyper=info,kube=info,h2=info,rustls=info,tower=info",
     };
     let filter = EnvFilter::try_from_env("GALLEY_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(true)
+        .with_ansi(voice::on_terminal() && ground::environment("NO_COLOR").is_none())
+        .init();
 }
 
 /// A problem that is Galley's own fault.

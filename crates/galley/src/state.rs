@@ -207,7 +207,13 @@ mod tests {
 
     fn state(dir: &Path) -> State {
         State::of(
-            &Global { state: Some(dir.to_owned()), kubeconfig: None, context: None, verbose: 0, quiet: false },
+            &Global {
+                state: Some(dir.to_owned()),
+                kubeconfig: None,
+                context: None,
+                verbose: 0,
+                quiet: false,
+            },
             Path::new("."),
         )
     }

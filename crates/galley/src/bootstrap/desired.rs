@@ -200,7 +200,9 @@ async fn token(cluster: &Cluster) -> Result<Secret<String>, Problem> {
         .and_then(|mut data| data.remove("GALLEY_TOKEN"))
         .and_then(|bytes| String::from_utf8(bytes.0).ok())
         .filter(|token| !token.is_empty());
-    Ok(Secret::new(known.unwrap_or_else(|| format!("{}{}", galley_units::uuid(), galley_units::uuid()).replace('-', ""))))
+    Ok(Secret::new(
+        known.unwrap_or_else(|| format!("{}{}", galley_units::uuid(), galley_units::uuid()).replace('-', "")),
+    ))
 }
 
 fn namespaces() -> Vec<Value> {

@@ -32,10 +32,8 @@ pub async fn registry(cluster: &Cluster, desired: &Desired) -> Result<(), Proble
     let basic = Credentials::Basic { user: TOKEN_USER.to_owned(), password: desired.token.clone() };
     config.credentials.insert(host.clone(), basic);
     let client = galley_oci::Client::new(config).map_err(|e| e.problem())?;
-    let target: Reference = BASE_IMAGE
-        .replacen(REGISTRY_NAME, &host, 1)
-        .parse()
-        .map_err(|e: galley_oci::Error| e.problem())?;
+    let target: Reference =
+        BASE_IMAGE.replacen(REGISTRY_NAME, &host, 1).parse().map_err(|e: galley_oci::Error| e.problem())?;
 
     let scratch = tempfile::tempdir()
         .map_err(|e| crate::io(&std::env::temp_dir(), "making a scratch folder in", &e))?;

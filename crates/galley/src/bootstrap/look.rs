@@ -60,7 +60,9 @@ fn rights() -> Vec<Access> {
         Access::to("create", "", "secrets").within(APPLICATIONS_NAMESPACE),
         Access::to("create", "", "pods/portforward").within(PLATFORM_NAMESPACE),
     ];
-    for (group, resource) in [("apps", "deployments"), ("", "services"), ("", "persistentvolumeclaims"), ("", "pods")] {
+    for (group, resource) in
+        [("apps", "deployments"), ("", "services"), ("", "persistentvolumeclaims"), ("", "pods")]
+    {
         all.push(Access::to("create", group, resource).within(PLATFORM_NAMESPACE));
     }
     for (group, resource) in [("rbac.authorization.k8s.io", "roles"), ("", "secrets"), ("", "configmaps")] {
@@ -87,8 +89,11 @@ pub fn check(facts: &Facts, desired: &Desired) -> Result<(), Problem> {
              release of argoproj/argo-cd, or its Helm chart."
                 .to_owned(),
         );
-    } else if let Some(namespace) = facts.argo_cd.settings.as_deref().filter(|n| *n != APPLICATIONS_NAMESPACE) {
-        lacks.push(format!("Argo CD in the namespace `{APPLICATIONS_NAMESPACE}`: it looks for Applications in `{namespace}`."));
+    } else if let Some(namespace) = facts.argo_cd.settings.as_deref().filter(|n| *n != APPLICATIONS_NAMESPACE)
+    {
+        lacks.push(format!(
+            "Argo CD in the namespace `{APPLICATIONS_NAMESPACE}`: it looks for Applications in `{namespace}`."
+        ));
     }
     if !facts.has("argoproj.io", "workflowtemplates") {
         lacks.push(
@@ -118,8 +123,12 @@ pub fn check(facts: &Facts, desired: &Desired) -> Result<(), Problem> {
     if lacks.is_empty() {
         return Ok(());
     }
-    let mut problem = Problem::new("G1120", Kind::Config, format!("{} lacks something that the pipeline needs.", facts.server))
-        .try_this("Install what is missing and run the same command again; nothing was written.");
+    let mut problem = Problem::new(
+        "G1120",
+        Kind::Config,
+        format!("{} lacks something that the pipeline needs.", facts.server),
+    )
+    .try_this("Install what is missing and run the same command again; nothing was written.");
     problem.causes = lacks;
     Err(problem)
 }

@@ -102,7 +102,10 @@ pub async fn addresses(cluster: &Cluster, global: &Global) -> Result<(), Problem
     if let (Some(address), Some(port)) = (address, port) {
         lines.say("gateway", &format!("http://{address}:{port} (any node)"));
     }
-    let file = global.kubeconfig.as_ref().map_or_else(String::new, |path| format!(" --kubeconfig {}", path.display()));
+    let file = global
+        .kubeconfig
+        .as_ref()
+        .map_or_else(String::new, |path| format!(" --kubeconfig {}", path.display()));
     lines.say("status", &format!("galley{file} status"));
     lines.say("releases", &format!("galley{file} release list"));
     lines.say(

@@ -36,7 +36,7 @@ pub async fn run(global: &Global, app: App) -> Result<Answer, Problem> {
 }
 
 async fn client(global: &Global) -> Result<kube::Client, Problem> {
-    Ground::find(global, &defaults())?.kube().await
+    Ground::find(global, &defaults()).await?.kube().await
 }
 
 async fn serve(model: &std::path::Path, listen: std::net::SocketAddr) -> Result<Answer, Problem> {

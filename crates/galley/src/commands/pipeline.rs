@@ -13,7 +13,6 @@ use crate::{
     Answer,
     cli::{Global, Init, Plan},
     ground::Ground,
-    state::State,
     up::{gitops_config, make_pipeline, repositories},
     voice,
 };
@@ -45,7 +44,7 @@ pub async fn plan(global: &Global, args: &Plan) -> Result<Answer, Problem> {
         let text = std::fs::read_to_string(file).map_err(|e| crate::io(file, "reading", &e))?;
         return check(&file.display().to_string(), &text);
     }
-    let client = Ground::find(global, &defaults())?.kube().await?;
+    let client = Ground::find(global, &defaults()).await?.kube().await?;
     let all = applications(&client)
         .list(&ListParams::default())
         .await
@@ -62,8 +61,11 @@ pub async fn plan(global: &Global, args: &Plan) -> Result<Answer, Problem> {
 /// # Errors
 /// As [`plan`].
 pub async fn plan_of(global: &Global, name: &str) -> Result<galley_sync::Plan, Problem> {
-    let ground = Ground::find(global, &defaults())?;
-    let state = State::find(global);
+    let ground = Ground::find(global, &defaults()).await?;
+    let Some((state, _)) = ground.machine() else {
+        return Err(Problem::new("G0124", Kind::Usage, "Plans are made beside `galley up` only.")
+            .try_this(format!("For an Application of a cluster: `argocd app diff {name}`.")));
+    };
     let own = Repo::init_or_open(state.path("git/pipeline.git")).await?;
     let client = ground.kube().await?;
     let object = super::app::find(&client, name).await?;

@@ -33,7 +33,7 @@ pub fn defaults() -> Services {
 }
 
 async fn list(global: &Global, output: &Output) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &defaults())?;
+    let ground = Ground::find(global, &defaults()).await?;
     let all = Records::new(ground.kube().await?).list().await?;
     let items: Vec<_> = all.iter().map(object).collect();
     let rows = all.iter().map(row).collect();
@@ -64,7 +64,7 @@ fn row(recorded: &Recorded) -> Vec<String> {
 }
 
 async fn get(global: &Global, name: &str, output: &Output) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &defaults())?;
+    let ground = Ground::find(global, &defaults()).await?;
     let records = Records::new(ground.kube().await?);
     let recorded = match name {
         "@latest" => records
@@ -117,7 +117,7 @@ async fn rollback(
     reason: &str,
     timeout: std::time::Duration,
 ) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &defaults())?;
+    let ground = Ground::find(global, &defaults()).await?;
     let remote = ground.pipeline()?;
     let snapshot = remote.snapshot("main").await.map_err(Problem::from)?;
     let present = snapshot

@@ -24,48 +24,40 @@ use crate::{
 /// # Errors
 /// G0106 if nothing runs here.
 pub async fn status(global: &Global, output: &Output) -> Result<Answer, Problem> {
-    let state = State::find(global);
-    let running = state.running()?;
     let services = Services { tracking: None, pipeline: None, registry: None, outputs: None };
-    let ground = Ground::find(global, &services)?;
+    let ground = Ground::find(global, &services).await?;
     let client = ground.kube().await?;
     let http = ground.http()?;
+    let on_machine = ground.machine().is_some();
     let mut environments = serde_json::Map::new();
     let mut rows = Vec::new();
     for environment in ENVIRONMENTS {
         let application = applications(&client).get_opt(&environment.application()).await.ok().flatten();
         let status = application.map_or(Value::Null, |application| application.data["status"].clone());
         let version = steps::answered_version(&http, &ground, environment).await;
-        let url = running.endpoints.get(environment.name()).cloned();
+        let url = ground.endpoints().and_then(|all| all.get(environment.name()).cloned());
         let (sync, health) = (text(&status, &["sync", "status"]), text(&status, &["health", "status"]));
         rows.push(vec![
             environment.name().to_owned(),
             version.clone().unwrap_or_else(|| "-".into()),
             sync.clone(),
             health.clone(),
-            url.clone().unwrap_or_default(),
+            url.clone().filter(|_| on_machine).unwrap_or_default(),
         ]);
         environments.insert(
             environment.name().into(),
-            json!({ "version": version, "sync": sync, "health": health, "url": url }),
+            json!({
+                "version": version, "sync": sync, "health": health, "url": url.filter(|_| on_machine),
+            }),
         );
     }
     let release = Records::new(client).list().await?.into_iter().next();
     let release = release.map(|recorded| {
         json!({ "name": recorded.name, "created": recorded.created, "spec": recorded.release.spec, "status": recorded.release.status })
     });
-    let whole = json!({
-        "ready": true,
-        "pid": running.pid,
-        "pipeline": running.pipeline,
-        "state": state.root(),
-        "kubeconfig": state.kubeconfig(),
-        "isolation": running.isolation,
-        "notices": running.notices,
-        "endpoints": running.endpoints,
-        "environments": environments,
-        "release": release,
-    });
+    let mut whole = place(&ground, global);
+    whole["environments"] = environments.into();
+    whole["release"] = release.into();
     if matches!(output.output, Format::Json | Format::Yaml) {
         voice::object(output.output, &whole)?;
         return Ok(Answer::Yes);
@@ -77,6 +69,32 @@ pub async fn status(global: &Global, output: &Output) -> Result<Answer, Problem>
         describe(&whole);
     }
     Ok(Answer::Yes)
+}
+
+/// What is known of where everything runs. A cluster's services have no lasting addresses here: the tunnels to them end
+/// with the command.
+fn place(ground: &Ground, global: &Global) -> Value {
+    if let Some((state, running)) = ground.machine() {
+        return json!({
+            "ready": true,
+            "where": "machine",
+            "pid": running.pid,
+            "pipeline": running.pipeline,
+            "state": state.root(),
+            "kubeconfig": state.kubeconfig(),
+            "isolation": running.isolation,
+            "notices": running.notices,
+            "endpoints": running.endpoints,
+        });
+    }
+    let server = ground.cluster().map(|cluster| cluster.server().to_owned());
+    json!({
+        "ready": true,
+        "where": "cluster",
+        "kubeconfig": global.kubeconfig,
+        "notices": [],
+        "endpoints": { "api": server },
+    })
 }
 
 fn describe(whole: &Value) {

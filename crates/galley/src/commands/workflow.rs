@@ -34,7 +34,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// # Errors
 /// What the verb could not do.
 pub async fn run(global: &Global, workflow: Workflow) -> Result<Answer, Problem> {
-    let client = Ground::find(global, &defaults())?.kube().await?;
+    let client = Ground::find(global, &defaults()).await?.kube().await?;
     match workflow {
         Workflow::Submit { file, from, parameters, wait, namespace } => {
             let from = match (file, from) {

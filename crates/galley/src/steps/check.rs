@@ -26,7 +26,7 @@ const PICTURES: u32 = 12;
 
 /// `galley release test`
 pub async fn run(global: &Global, args: Test) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &args.services)?;
+    let ground = Ground::find(global, &args.services).await?;
     let records = Records::new(ground.kube().await?);
     let recorded = records.get(&args.name).await?;
     let gates = record::model_of(&ground, &recorded.release.spec.commit).await?.gates;

@@ -57,7 +57,7 @@ async fn for_release(
     release: &str,
     run_id: &str,
 ) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &args.services)?;
+    let ground = Ground::find(global, &args.services).await?;
     let records = Records::new(ground.kube().await?);
     let recorded = records.get(release).await?;
     let model = record::model_of(&ground, &recorded.release.spec.commit).await?;

@@ -92,7 +92,7 @@ fn base_labels() -> BTreeMap<String, String> {
 }
 
 async fn for_release(global: &Global, args: &Build, release: &str, version: &str) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &args.services)?;
+    let ground = Ground::find(global, &args.services).await?;
     let records = Records::new(ground.kube().await?);
     let recorded = records.get(release).await?;
     let model = record::model_of(&ground, &recorded.release.spec.commit).await?.model;

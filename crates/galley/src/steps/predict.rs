@@ -27,7 +27,7 @@ pub async fn run(global: &Global, args: Predict) -> Result<Answer, Problem> {
             }
         }
         None => {
-            let (url, http) = service(global, &args)?;
+            let (url, http, _ground) = service(global, &args).await?;
             for photo in &args.photos {
                 items.push(there(&http, &url, photo).await?);
             }
@@ -46,13 +46,18 @@ pub async fn run(global: &Global, args: Predict) -> Result<Answer, Problem> {
     Ok(Answer::Yes)
 }
 
-fn service(global: &Global, args: &Predict) -> Result<(String, reqwest::Client), Problem> {
+/// Address and client; the ground keeps the way to it open.
+async fn service(
+    global: &Global,
+    args: &Predict,
+) -> Result<(String, reqwest::Client, Option<Ground>), Problem> {
     if let Some(url) = &args.url {
         let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build();
-        return Ok((url.clone(), http.map_err(|e| crate::internal("making an HTTP client", &e))?));
+        let http = http.map_err(|e| crate::internal("making an HTTP client", &e))?;
+        return Ok((url.clone(), http, None));
     }
-    let ground = Ground::find(global, &defaults())?;
-    Ok((ground.application(Environment::Production)?, ground.http()?))
+    let ground = Ground::find(global, &defaults()).await?;
+    Ok((ground.application(Environment::Production)?, ground.http()?, Some(ground)))
 }
 
 fn read(photo: &Path) -> Result<Vec<u8>, Problem> {

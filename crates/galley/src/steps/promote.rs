@@ -96,7 +96,7 @@ pub async fn deliver(remote: &Remote, delivery: &Delivery) -> Result<Delivered, 
 
 /// `galley release promote`
 pub async fn run(global: &Global, args: Promote) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &args.services)?;
+    let ground = Ground::find(global, &args.services).await?;
     let records = Records::new(ground.kube().await?);
     let recorded = records.get(&args.name).await?;
     let status = &recorded.release.status;
@@ -222,7 +222,7 @@ async fn allowed(
 
 /// `galley release wait`
 pub async fn wait(global: &Global, args: Wait) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &args.services)?;
+    let ground = Ground::find(global, &args.services).await?;
     let records = Records::new(ground.kube().await?);
     let recorded = records.get(&args.name).await?;
     let began = Instant::now();

@@ -21,7 +21,7 @@ use crate::{
 
 /// Opens the record; says whether there is anything to do.
 pub async fn begin(global: &Global, args: Begin) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &args.services)?;
+    let ground = Ground::find(global, &args.services).await?;
     let snapshot = ground.pipeline()?.snapshot(&args.revision).await.map_err(Problem::from)?;
     let model = model_file(snapshot.read(MODEL_FILE))?;
     let digest = model.training_digest();
@@ -92,7 +92,7 @@ async fn runs_already(
 
 /// Closes the record. A candidate that was refused gives back the environments it stood in.
 pub async fn settle(global: &Global, args: Settle) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &args.services)?;
+    let ground = Ground::find(global, &args.services).await?;
     let name = if args.name.is_empty() { &args.workflow } else { &args.name };
     let records = Records::new(ground.kube().await?);
     let Some(recorded) = records.find(name).await? else {

@@ -23,7 +23,7 @@ pub const MODEL_FOLDER: &str = "model";
 
 /// `galley model register`
 pub async fn run(global: &Global, args: Register) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &args.services)?;
+    let ground = Ground::find(global, &args.services).await?;
     let records = Records::new(ground.kube().await?);
     let recorded = records.get(&args.release).await?;
     refuse_unjudged(&args.release, &recorded.release.status)?;
@@ -79,7 +79,7 @@ fn refuse_unjudged(name: &str, status: &galley_release_types::ReleaseStatus) -> 
 
 /// `galley model alias`
 pub async fn alias(global: &Global, args: Alias) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &args.services)?;
+    let ground = Ground::find(global, &args.services).await?;
     let records = Records::new(ground.kube().await?);
     let recorded = records.get(&args.release).await?;
     if let Some(gate) = recorded.release.status.stopped_by() {
@@ -101,7 +101,7 @@ pub async fn alias(global: &Global, args: Alias) -> Result<Answer, Problem> {
 
 /// `galley model list`
 pub async fn list(global: &Global, services: &Services, output: &Output) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, services)?;
+    let ground = Ground::find(global, services).await?;
     let tracking = ground.tracking()?;
     let failed = |error| tracking_problem("listing versions", &error);
     let mut rows = Vec::new();

@@ -48,7 +48,7 @@ fn by_hand(args: &Train) -> Result<Answer, Problem> {
 }
 
 async fn for_release(global: &Global, release: &str, args: &Train) -> Result<Answer, Problem> {
-    let ground = Ground::find(global, &args.services)?;
+    let ground = Ground::find(global, &args.services).await?;
     let records = Records::new(ground.kube().await?);
     let recorded = records.get(release).await?;
     let commit = recorded.release.spec.commit.clone();

@@ -266,10 +266,15 @@ impl House {
         let file = Environment::Production.values_file();
         let Ok(Some(values)) = self.repository.read_file(&commit, &file).await else { return false };
         let wanted = crate::ground::deployed(&String::from_utf8_lossy(&values));
-        let global =
-            Global { state: Some(self.state.root().to_owned()), kubeconfig: None, context: None, verbose: 0, quiet: true };
+        let global = Global {
+            state: Some(self.state.root().to_owned()),
+            kubeconfig: None,
+            context: None,
+            verbose: 0,
+            quiet: true,
+        };
         let services = Services { tracking: None, pipeline: None, registry: None, outputs: None };
-        let Ok(ground) = Ground::find(&global, &services) else { return false };
+        let Ok(ground) = Ground::find(&global, &services).await else { return false };
         let Ok(http) = ground.http() else { return false };
         let answered = steps::answered_version(&http, &ground, Environment::Production).await;
         wanted.is_some() && answered == wanted.map(|wanted| wanted.version)

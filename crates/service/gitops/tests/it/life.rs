@@ -190,9 +190,14 @@ async fn a_plan_says_what_a_sync_would_do() {
     let application = json!({"metadata": {"name": "app"}, "spec": {"destination": {"namespace": "ns"},
         "source": {"repoURL": URL, "path": "app"}}});
     let application: Application = serde_json::from_value(application).expect("an Application");
-    let plan = galley_gitops::plan(house.client.clone(), galley_gitops::Config::default(), house.repositories.clone(), &application)
-        .await
-        .expect("a plan");
+    let plan = galley_gitops::plan(
+        house.client.clone(),
+        galley_gitops::Config::default(),
+        house.repositories.clone(),
+        &application,
+    )
+    .await
+    .expect("a plan");
     assert!(plan.has_changes());
     let text = plan.to_string();
     assert!(text.contains("~ ConfigMap ns/a  (app/a.yaml"), "{text}");
