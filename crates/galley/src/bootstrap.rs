@@ -64,10 +64,13 @@ pub async fn run(global: &Global, args: Bootstrap) -> Result<Answer, Problem> {
         cluster.wait_workload(&workload, args.timeout).await?;
     }
     fill::registry(&cluster, &desired).await?;
-    fill::repository(&cluster, &desired, &source).await?;
+    let pushed = fill::repository(&cluster, &desired, &source).await?;
     let last = cluster.plan(&desired.handover(), &options).await?;
     cluster.apply(&last, &lock, &apply, &lines).await?;
     lock.release().await?;
+    if !plan.is_empty() || pushed {
+        refresh(&cluster, &desired.applications).await?;
+    }
     follow(&cluster, &desired.applications, args.timeout, &lines).await?;
     report::addresses(&cluster, global).await?;
     Ok(Answer::Yes)
@@ -80,12 +83,6 @@ async fn follow(
     timeout: Duration,
     lines: &Lines,
 ) -> Result<(), Problem> {
-    for name in names {
-        // Applications that do not exist yet are looked at when they come.
-        if cluster.application(APPLICATIONS_NAMESPACE, name).await?.sync != "Missing" {
-            cluster.refresh_application(APPLICATIONS_NAMESPACE, name).await?;
-        }
-    }
     let mut states = Box::pin(cluster.wait_applications(APPLICATIONS_NAMESPACE, names, timeout));
     while let Some(state) = states.next().await {
         let state = state?;
@@ -94,6 +91,16 @@ async fn follow(
             text.push_str(&format!(" ({reason})"));
         }
         lines.say(if state.ready() { "ready" } else { "state" }, &text);
+    }
+    Ok(())
+}
+
+/// Has Argo CD look now; Applications that do not exist yet are looked at when they come.
+async fn refresh(cluster: &Cluster, names: &[String]) -> Result<(), Problem> {
+    for name in names {
+        if cluster.application(APPLICATIONS_NAMESPACE, name).await?.sync != "Missing" {
+            cluster.refresh_application(APPLICATIONS_NAMESPACE, name).await?;
+        }
     }
     Ok(())
 }

@@ -106,6 +106,8 @@ pub enum Command {
     Image(Image),
     /// Give a cluster what the pipeline needs, and hand the pipeline over to its Argo CD
     Bootstrap(cluster::Bootstrap),
+    /// Compare the same commit on this machine and on a cluster; exit code 1 if a difference has no reason
+    Compare(cluster::Compare),
     /// Run one service of the platform on its own, as the Deployments on a cluster do
     #[command(subcommand)]
     Service(service::Service),

@@ -1,6 +1,7 @@
 //! What people ask of a running control plane.
 
 pub mod app;
+pub mod compare;
 pub mod image;
 pub mod objects;
 pub mod pipeline;

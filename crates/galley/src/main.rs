@@ -94,6 +94,7 @@ async fn run(cli: Cli) -> Result<Answer, Problem> {
         Command::Model(model) => steps::model(&global, model).await,
         Command::Image(image) => commands::image::run(&global, image).await,
         Command::Bootstrap(args) => bootstrap::run(&global, args).await,
+        Command::Compare(args) => commands::compare::run(&global, &args).await,
         Command::Service(service) => serve::run(service).await,
         Command::Kubectl(kubectl) => commands::state::kubectl(&global, &kubectl).await,
         Command::GitCredential(credential) => commands::state::git_credential(&global, &credential),

@@ -22,6 +22,7 @@ use crate::{
 
 pub use image::store_base;
 pub use promote::{Delivery, answered_version, deliver, wait_for};
+pub use register::tracking_problem;
 
 /// Tags on runs and model versions.
 pub mod tags {
@@ -37,6 +38,14 @@ pub mod tags {
     pub const COMMIT: &str = "mlflow.source.git.commit";
     /// Run of a version.
     pub const RUN: &str = "galley.run-id";
+}
+
+/// The registered model that the pipeline repository is about.
+///
+/// # Errors
+/// G04xx if the repository cannot be read.
+pub async fn model_name(ground: &crate::ground::Ground) -> Result<String, Problem> {
+    Ok(record::model_of(ground, "main").await?.model)
 }
 
 /// `galley model ...`

@@ -51,13 +51,14 @@ pub async fn registry(cluster: &Cluster, desired: &Desired) -> Result<(), Proble
     Ok(())
 }
 
-/// Brings the pipeline repository's commits to the cluster's git server, unless it has others already.
+/// Brings the pipeline repository's commits to the cluster's git server, unless it has others already; whether
+/// anything was brought.
 ///
 /// # Errors
 /// G1118 if there is no way in; G04xx if git refuses.
-pub async fn repository(cluster: &Cluster, desired: &Desired, source: &Source) -> Result<(), Problem> {
+pub async fn repository(cluster: &Cluster, desired: &Desired, source: &Source) -> Result<bool, Problem> {
     if !desired.serves("git") {
-        return Ok(());
+        return Ok(false);
     }
     let tunnel = cluster.tunnel(PLATFORM_NAMESPACE, "git", GIT_PORT).await?;
     let url = format!("http://{}/pipeline.git", tunnel.local_addr());
@@ -69,12 +70,12 @@ pub async fn repository(cluster: &Cluster, desired: &Desired, source: &Source) -
         Err(error) => return Err(error.into()),
     };
     if there.as_deref() == Some(&source.commit) {
-        return Ok(());
+        return Ok(false);
     }
     match galley_git::publish(&source.dir, &url, &credentials).await {
         Ok(()) => {
             voice::talk(&format!("Pushed {} to the cluster's git server.", short(&source.commit)));
-            Ok(())
+            Ok(true)
         }
         // Promotions are commits: a cluster that runs is ahead of the work tree.
         Err(error) if there.is_some() => {
@@ -85,7 +86,7 @@ pub async fn repository(cluster: &Cluster, desired: &Desired, source: &Source) -
                 source.dir.display(),
                 short(&source.commit)
             ));
-            Ok(())
+            Ok(false)
         }
         Err(error) => Err(Problem::new("G1122", Kind::Unavailable, "The pipeline repository could not be pushed to the cluster.")
             .because(&error)

@@ -6,6 +6,23 @@ use clap::Args;
 
 use super::{Output, duration};
 
+/// Arguments of `compare`.
+#[derive(Clone, Debug, Args)]
+pub struct Compare {
+    /// State folder of the `galley up` on this machine
+    #[arg(long, value_name = "DIR")]
+    pub local: PathBuf,
+    /// Release to compare; default: the newest that both have
+    #[arg(long, value_name = "NAME")]
+    pub release: Option<String>,
+    /// Show what is equal too
+    #[arg(long)]
+    pub all: bool,
+    /// How to print
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// Arguments of `bootstrap`.
 #[derive(Clone, Debug, Args)]
 pub struct Bootstrap {
