@@ -13,6 +13,9 @@ use crate::action::Action;
 use crate::run::{Halt, Holder, Opts, Run};
 use crate::seen::{Observations, PodPhase, Templates};
 
+/// The most times a step looks again because locks were given back.
+const MAX_ROUNDS: usize = 256;
+
 /// A workflow and the templates it may use.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -164,11 +167,12 @@ fn set_condition(status: &mut WorkflowStatus, kind: &str, holds: bool) {
 
 impl Run<'_> {
     fn advance(&mut self) {
-        if self.spec.synchronization.is_some() {
-            let why = "invalid spec: spec.synchronization is not supported on one machine";
-            return finish(&mut self.status, self.now, WorkflowPhase::Failed, why);
+        self.release_locks();
+        if !self.lock_workflow() {
+            return;
         }
-        if self.status.phase.is_unknown() {
+        if matches!(self.status.phase, WorkflowPhase::Unknown | WorkflowPhase::Pending) {
+            self.status.message.clear();
             self.status.phase = WorkflowPhase::Running;
             self.status.started_at = Some(self.now);
         }
@@ -179,14 +183,58 @@ impl Run<'_> {
         self.set_computed_labels();
         self.look_at_pods();
         self.end_by_control();
+        self.release_locks();
         if self.spec.suspend == Some(true) {
             return;
         }
         if let Err(why) = self.make_claims() {
             return finish(&mut self.status, self.now, WorkflowPhase::Error, &why);
         }
-        if self.carry_out() {
-            self.end_daemons("");
+        // What gives a lock back lets others of the same run begin.
+        for _ in 0..MAX_ROUNDS {
+            if self.carry_out() {
+                self.end_daemons("");
+                break;
+            }
+            let waits = self.waits_for_lock();
+            if !waits || !self.release_locks() {
+                break;
+            }
+        }
+        if self.status.phase.is_done() {
+            self.release_locks();
+        }
+    }
+
+    /// Takes the locks of the whole run. False when it must wait.
+    fn lock_workflow(&mut self) -> bool {
+        let Some(asked) = self.spec.synchronization.clone() else { return true };
+        if self.globals.is_empty()
+            && let Err(why) = self.set_globals()
+        {
+            finish(&mut self.status, self.now, WorkflowPhase::Error, &why);
+            return false;
+        }
+        match self.acquire("", &asked) {
+            Ok(None) => true,
+            Ok(Some(_)) if self.shutdown().is_some() => {
+                let message = format!("Stopped with strategy '{}'", self.shutdown().unwrap_or_default());
+                finish(&mut self.status, self.now, WorkflowPhase::Failed, &message);
+                self.release_locks();
+                false
+            }
+            Ok(Some(held)) => {
+                if self.status.phase.is_unknown() {
+                    self.status.phase = WorkflowPhase::Pending;
+                }
+                self.status.message = held.message;
+                false
+            }
+            Err(why) => {
+                let why = format!("Failed to acquire the synchronization lock. {why}");
+                finish(&mut self.status, self.now, WorkflowPhase::Failed, &why);
+                false
+            }
         }
     }
 

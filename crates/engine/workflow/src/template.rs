@@ -206,13 +206,24 @@ impl Run<'_> {
         if self.is_fulfilled(name) {
             return Ok(true);
         }
-        if self.check_cache(name, &template, scope, holder, opts)? {
+        if !self.lock_template(name, &template, holder, scope, opts)? {
             return Ok(true);
         }
-        if retries {
-            return self.execute_retried(name, &template, holder, scope, &inner, opts);
+        // A node that waited for a lock is made anew; only its beginning stays.
+        let id = self.id(name);
+        let waited = self.node(name).is_some_and(|node| node.synchronization_status.is_some());
+        let before = waited.then(|| self.status.nodes.remove(&id)).flatten();
+        let result = if self.check_cache(name, &template, scope, holder, opts)? {
+            Ok(true)
+        } else if retries {
+            self.execute_retried(name, &template, holder, scope, &inner, opts)
+        } else {
+            self.dispatch(name, &template, holder, scope, &inner, opts)
+        };
+        if let Some((before, node)) = before.zip(self.node_mut(name)) {
+            node.started_at = before.started_at;
         }
-        self.dispatch(name, &template, holder, scope, &inner, opts)
+        result
     }
 
     /// Carries out a template whose names are replaced, by its kind.
@@ -225,11 +236,10 @@ impl Run<'_> {
         inner: &str,
         opts: &Opts,
     ) -> Result<bool, Halt> {
-        if template.synchronization.is_some() {
-            let what = "synchronization of templates is not supported on one machine; use `parallelism`";
-            return Err(self.fail_or_init(name, scope, holder, opts, what));
-        }
-        let result = if template.container.is_some() || template.script.is_some() {
+        let result = if template.container.is_some()
+            || template.script.is_some()
+            || template.container_set.is_some()
+        {
             self.execute_pod(name, template, holder, scope, opts)
         } else if template.steps.is_some() {
             self.execute_steps(name, template, holder, scope, inner, opts)
@@ -239,6 +249,8 @@ impl Run<'_> {
             self.execute_suspend(name, template, holder, scope, opts)
         } else if template.resource.is_some() {
             self.execute_resource(name, template, holder, scope, opts)
+        } else if template.http.is_some() {
+            self.execute_http(name, template, holder, scope, opts)
         } else {
             let kind = template.kinds().first().copied().unwrap_or_default();
             let what = match kind {

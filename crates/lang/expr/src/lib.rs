@@ -21,6 +21,7 @@ mod sprig;
 mod tags;
 mod when;
 
+pub use builtin::decode_base64;
 pub use eval::{Env, env_from, eval, eval_bool};
 pub use gojson::{go_json, go_number};
 pub use jsonpath::json_path;

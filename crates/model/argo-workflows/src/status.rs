@@ -45,6 +45,9 @@ pub struct WorkflowStatus {
     /// Completed, PodRunning and others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Locks that are held and waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synchronization: Option<Box<crate::locks::LockStatus>>,
     /// Fields this program does not know.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -263,6 +266,9 @@ pub struct NodeStatus {
     /// What the cache said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memoization_status: Option<MemoizationStatus>,
+    /// What it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synchronization_status: Option<crate::locks::NodeLockStatus>,
     /// Fields this program does not know.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
