@@ -86,6 +86,9 @@ pub struct ResourceRequest {
     pub manifest: Value,
     /// For [`ResourceVerb::Patch`]: `strategic`, `merge` or `json`.
     pub merge_strategy: String,
+    /// For [`ResourceVerb::Patch`] of an object that the template's `flags` name: the patch; otherwise the manifest
+    /// is the patch.
+    pub patch: Option<Value>,
     /// Identifies the request: an object that carries it in the annotation `workflows.galley.dev/made-by` was made by
     /// an earlier try of the same request.
     pub made_by: String,

@@ -31,6 +31,9 @@ impl Run<'_> {
     }
 
     fn located(&self, mut artifact: Artifact, template: &Template, pod: &str) -> Artifact {
+        if let Some(path) = artifact.path.as_mut().filter(|path| path.len() > 1 && path.ends_with('/')) {
+            path.truncate(path.trim_end_matches('/').len().max(1));
+        }
         if artifact.has_location() {
             return artifact;
         }

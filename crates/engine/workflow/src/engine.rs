@@ -330,13 +330,14 @@ impl Run<'_> {
         true
     }
 
-    /// The workflow's arguments with values from ConfigMaps filled in.
+    /// The workflow's arguments; those from ConfigMaps are read where they are used.
     fn entry_arguments(&self) -> Arguments {
         let mut given = self.spec.arguments.clone();
         for parameter in &mut given.parameters {
-            if let Some(value) = self.globals.get(&format!("workflow.parameters.{}", parameter.name)) {
+            if parameter.value_from.is_none()
+                && let Some(value) = self.globals.get(&format!("workflow.parameters.{}", parameter.name))
+            {
                 parameter.value = Some(value.as_str().into());
-                parameter.value_from = None;
             }
         }
         given

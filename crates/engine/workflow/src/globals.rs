@@ -53,6 +53,8 @@ impl Run<'_> {
                 self.set(&format!("workflow.creationTimestamp.{letter}"), &text);
             }
         }
+        let now = self.now.to_string();
+        self.set(galley_expr::NOW, &now);
         let began = self.status.started_at.unwrap_or(self.now);
         let seconds = self.now.duration_since(began).as_secs_f64();
         self.set("workflow.duration", &format!("{seconds:.6}"));

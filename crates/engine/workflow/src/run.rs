@@ -237,7 +237,16 @@ impl Run<'_> {
             NodeType::Skipped | NodeType::Suspend | NodeType::Http | NodeType::Plugin => {
                 vec![node.id.clone()]
             }
-            NodeType::Pod | NodeType::Container => vec![node.id.clone()],
+            NodeType::Pod | NodeType::Container => {
+                // Containers of a set come after their pod and after each other.
+                let set = if node.kind == NodeType::Pod { &node.id } else { &node.boundary_id };
+                let inside = node.children.iter().filter(|child| {
+                    self.by_id(child)
+                        .is_some_and(|child| child.kind == NodeType::Container && child.boundary_id == *set)
+                });
+                let inside: Vec<String> = inside.cloned().collect();
+                if inside.is_empty() { vec![node.id.clone()] } else { through(&inside) }
+            }
             NodeType::TaskGroup if node.children.is_empty() => vec![node.id.clone()],
             NodeType::TaskGroup => through(&node.children),
             NodeType::Retry => node.children.last().cloned().into_iter().collect(),

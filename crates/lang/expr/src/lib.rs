@@ -29,6 +29,10 @@ pub use names::names_of;
 pub use tags::{Mode, TagError, substitute, substitute_text, tags_of};
 pub use when::{WhenError, when};
 
+/// The name under which an environment holds the moment of the evaluation (RFC 3339), for functions of time. No
+/// expression can write it.
+pub const NOW: &str = "$now";
+
 /// What went wrong with an expression; the text is the one expr-lang gives, with the place inside the expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -16,6 +16,9 @@ use crate::play::Case;
 /// Examples whose tree differs, with the reason.
 pub const DIFFERENT: &[(&str, &str)] = &[];
 
+/// Recordings cut longer names off.
+const LONGEST_STEM: usize = 50;
+
 /// All YAML files below a folder.
 fn files(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -46,7 +49,9 @@ pub fn cases() -> Option<Vec<Case>> {
                 Some("WorkflowTemplate" | "ClusterWorkflowTemplate" | "ConfigMap")
             )
         }));
-        by_stem.insert(short.to_str().unwrap().replace(['/', '_'], "-"), text);
+        let stem: String =
+            short.to_str().unwrap().replace(['/', '_'], "-").chars().take(LONGEST_STEM).collect();
+        by_stem.insert(stem, text);
     }
     let mut cases: Vec<Case> = std::fs::read_dir(recordings)
         .unwrap()
