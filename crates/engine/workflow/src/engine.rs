@@ -1,5 +1,6 @@
 //! One step of a workflow from start to end.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use galley_argo_workflows::{
@@ -52,14 +53,14 @@ impl Engine {
     pub fn step(&mut self, now: Timestamp, seen: &Observations) -> Vec<Action> {
         // Moments are kept in whole seconds, as everywhere in Kubernetes.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        let mut status = self.workflow.status.clone().unwrap_or_default();
+        let mut status = self.workflow.status.take().unwrap_or_default();
         if self.workflow.metadata.name.is_empty() {
             // Ids of nodes are made from it.
             finish(&mut status, now, WorkflowPhase::Failed, "invalid spec: metadata.name is required");
             self.keep(status);
             return Vec::new();
         }
-        let spec = match self.execution_spec(&status) {
+        let spec = match Self::execution_spec(&self.workflow.spec, &self.templates, &status) {
             Ok(spec) => spec,
             Err(why) => {
                 finish(&mut status, now, WorkflowPhase::Failed, &why);
@@ -74,7 +75,7 @@ impl Engine {
                 return Vec::new();
             }
             if self.workflow.spec.workflow_template_ref.is_some() && status.stored_spec.is_none() {
-                status.stored_spec = Some(Box::new(spec.clone()));
+                status.stored_spec = Some(Box::new(spec.clone().into_owned()));
             }
         }
         let was_done = status.phase.is_done();
@@ -91,6 +92,7 @@ impl Engine {
             actions: Vec::new(),
             wake: None,
             depth: 0,
+            parents: HashMap::new(),
             deadline: None,
         };
         if !was_done {
@@ -119,13 +121,16 @@ impl Engine {
 
     /// The spec to carry out: the one kept at the start, or the run's own laid over its template's. What a person may
     /// change while it runs is always the run's own.
-    fn execution_spec(&self, status: &WorkflowStatus) -> Result<WorkflowSpec, String> {
-        let own = &self.workflow.spec;
-        let Some(reference) = &own.workflow_template_ref else { return Ok(own.clone()) };
+    fn execution_spec<'a>(
+        own: &'a WorkflowSpec,
+        templates: &Templates,
+        status: &WorkflowStatus,
+    ) -> Result<Cow<'a, WorkflowSpec>, String> {
+        let Some(reference) = &own.workflow_template_ref else { return Ok(Cow::Borrowed(own)) };
         let mut spec = match &status.stored_spec {
             Some(stored) => (**stored).clone(),
             None => {
-                let found = self.templates.spec_of(&reference.name, reference.cluster_scope);
+                let found = templates.spec_of(&reference.name, reference.cluster_scope);
                 let kind =
                     if reference.cluster_scope { "clusterworkflowtemplates" } else { "workflowtemplates" };
                 let found = found.ok_or_else(|| {
@@ -138,7 +143,7 @@ impl Engine {
         spec.shutdown.clone_from(&own.shutdown);
         spec.parallelism = own.parallelism.or(spec.parallelism);
         spec.active_deadline_seconds = own.active_deadline_seconds.or(spec.active_deadline_seconds);
-        Ok(spec)
+        Ok(Cow::Owned(spec))
     }
 }
 

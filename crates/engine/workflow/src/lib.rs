@@ -7,15 +7,18 @@
 //!
 //! Map: `engine` (one step from start to end), `run` (the tree of nodes), `template` (one template with its
 //! arguments), `retry`, `steps`, `dag`, `items`, `hooks`, `scope` (what names mean), `pods` (from a pod to a node),
-//! `manifest` and `artifacts` (from a template to a pod), `sets` (container sets), `resource`, `http`, `locks`, `cache`. Names, ids, phases and messages are Argo's.
+//! `manifest` and `artifacts` (from a template to a pod), `sets` (container sets), `resource`, `http`, `locks`,
+//! `cache`; beside the engine `again` (retry, resubmit). Names, ids, phases and messages are Argo's.
 
 mod action;
+mod again;
 mod artifacts;
 mod cache;
 mod control;
 mod dag;
 mod engine;
 mod globals;
+mod graph;
 mod hooks;
 mod http;
 mod items;
@@ -33,6 +36,7 @@ mod steps;
 mod template;
 
 pub use action::{Action, HeaderValue, HttpRequest, ResourceRequest, ResourceVerb};
+pub use again::{LABEL_PREVIOUS, NodeSelector, Retried, RetryOptions, resubmit, retry};
 pub use artifacts::ANNOTATION_ARTIFACTS;
 pub use engine::Engine;
 pub use manifest::{ANNOTATION_COLLECTED, pod_name};

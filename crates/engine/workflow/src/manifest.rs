@@ -129,17 +129,7 @@ impl Run<'_> {
 
     /// Whether something in the parent reads the standard output of this node.
     fn result_is_read(&mut self, name: &str, boundary: &str) -> bool {
-        let Some(parent) = self.boundary_template(boundary) else { return false };
-        let kind = if parent.dag.is_some() { "tasks" } else { "steps" };
-        let called = called_name(name);
-        let Ok(text) = serde_json::to_string(&parent) else { return false };
-        [
-            format!("{kind}.{called}.outputs.result"),
-            format!("{kind}['{called}'].outputs.result"),
-            format!("{kind}[\\\"{called}\\\"].outputs.result"),
-        ]
-        .iter()
-        .any(|reference| text.contains(reference))
+        self.parent_facts(boundary).results.contains(called_name(name))
     }
 
     fn pod_metadata(&self, template: &Template, annotations: bool) -> Map<String, Value> {

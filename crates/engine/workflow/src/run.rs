@@ -1,6 +1,8 @@
 //! The tree of nodes during one step, and how it is changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 
 use galley_argo_workflows::{
     Meta, NodeFlag, NodePhase, NodeStatus, NodeType, Template, TemplateRef, WorkflowSpec, WorkflowStatus,
@@ -47,10 +49,19 @@ pub(crate) struct Opts {
     pub(crate) deadline: Option<Timestamp>,
 }
 
+/// What children need to know of the template they are in.
+#[derive(Debug, Default)]
+pub(crate) struct ParentFacts {
+    pub(crate) parallelism: Option<i64>,
+    pub(crate) fail_fast: bool,
+    /// Steps or tasks whose standard output is read.
+    pub(crate) results: HashSet<String>,
+}
+
 /// One step of the machine.
 pub(crate) struct Run<'a> {
     pub(crate) meta: &'a Meta,
-    pub(crate) spec: WorkflowSpec,
+    pub(crate) spec: Cow<'a, WorkflowSpec>,
     pub(crate) status: WorkflowStatus,
     pub(crate) globals: BTreeMap<String, String>,
     pub(crate) now: Timestamp,
@@ -60,6 +71,8 @@ pub(crate) struct Run<'a> {
     pub(crate) actions: Vec<Action>,
     pub(crate) wake: Option<Timestamp>,
     pub(crate) depth: usize,
+    /// By node id.
+    pub(crate) parents: HashMap<String, Rc<ParentFacts>>,
     pub(crate) deadline: Option<Timestamp>,
 }
 

@@ -1,12 +1,13 @@
 //! One template: found, given its arguments, and carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
 
 use galley_argo_workflows::{Arguments, NodePhase, NodeType, Template, with_defaults};
 use galley_expr::{Mode, substitute};
 
 use crate::manifest::pod_name;
-use crate::run::{Halt, Holder, Opts, Run};
+use crate::run::{Halt, Holder, Opts, ParentFacts, Run};
 
 /// A recursion deeper than this is refused, as in Argo.
 const MAX_DEPTH: usize = 100;
@@ -281,8 +282,8 @@ impl Run<'_> {
         if opts.boundary.is_empty() {
             return Ok(());
         }
-        let Some(parent) = self.boundary_template(&opts.boundary) else { return Ok(()) };
-        if parent.fail_fast == Some(true) && self.bad_children(&opts.boundary) > 0 {
+        let parent = self.parent_facts(&opts.boundary);
+        if parent.fail_fast && self.bad_children(&opts.boundary) > 0 {
             return Err(Halt::Busy);
         }
         let retried = opts.flag.is_some_and(|flag| flag.retried);
@@ -309,6 +310,45 @@ impl Run<'_> {
         }
         self.mark(name, NodePhase::Failed, Some(what));
         Ok(())
+    }
+
+    /// What children need to know of the template of a steps or DAG node; looked up once in a step.
+    pub(crate) fn parent_facts(&mut self, id: &str) -> Rc<ParentFacts> {
+        if let Some(known) = self.parents.get(id) {
+            return Rc::clone(known);
+        }
+        let facts = Rc::new(self.boundary_template(id).map_or_else(ParentFacts::default, |parent| {
+            let text = serde_json::to_string(&parent).unwrap_or_default();
+            ParentFacts {
+                parallelism: parent.parallelism,
+                fail_fast: parent.fail_fast == Some(true),
+                results: results_read(&text, if parent.dag.is_some() { "tasks" } else { "steps" }),
+            }
+        }));
+        self.parents.insert(id.to_owned(), Rc::clone(&facts));
+        facts
+    }
+
+    /// Whether nothing about a node can change before its pod does: a plain pod that was seen, of a template without
+    /// times and attempts.
+    pub(crate) fn is_quiet(&self, name: &str) -> bool {
+        let id = self.id(name);
+        let Some(node) = self.by_id(&id) else { return false };
+        let waits = node.kind == NodeType::Pod && !node.phase.is_fulfilled();
+        if !waits || !self.pods.contains_key(id.as_str()) || self.spec.template_defaults.is_some() {
+            return false;
+        }
+        if node.template_ref.is_some() || !node.template_scope.starts_with("local/") {
+            return false;
+        }
+        let found = self.spec.templates.iter().find(|template| template.name == node.template_name);
+        self.spec.retry_strategy.is_none()
+            && found.is_some_and(|template| {
+                template.timeout.is_none()
+                    && template.active_deadline_seconds.is_none()
+                    && template.retry_strategy.is_none()
+                    && (template.container.is_some() || template.script.is_some())
+            })
     }
 
     /// The template of a steps or DAG node.
@@ -411,6 +451,27 @@ pub(crate) fn template_name<'a>(holder: &'a Holder, template: &'a Template) -> &
     }
 }
 
+/// The names of the steps or tasks whose standard output a template's text reads.
+fn results_read(text: &str, kind: &str) -> HashSet<String> {
+    const WANTED: &str = ".outputs.result";
+    let mut found = HashSet::new();
+    for (at, _) in text.match_indices(WANTED) {
+        let before = &text[..at];
+        let name = match before.chars().last() {
+            Some(']') => {
+                let inside = before.rfind('[').map_or("", |open| &before[open + 1..before.len() - 1]);
+                inside.trim_matches(|c| matches!(c, '\'' | '"' | '\\'))
+            }
+            _ => before.rfind('.').map_or("", |dot| &before[dot + 1..]),
+        };
+        let start = before.len().saturating_sub(name.len() + kind.len() + 6);
+        if before[before.ceil_char_boundary(start)..].contains(kind) {
+            found.insert(name.to_owned());
+        }
+    }
+    found
+}
+
 /// The step or task that made a node: its name without items, attempts and groups behind it.
 pub(crate) fn called_name(node: &str) -> &str {
     let mut rest = node;
@@ -443,5 +504,13 @@ mod tests {
         assert_eq!(called_name("w.fanout1(0:1)(0)[0]"), "fanout1");
         assert_eq!(called_name("w[0].step"), "step");
         assert_eq!(called_name("w.each(0:a.b)"), "each");
+    }
+
+    #[test]
+    fn read_results_are_found() {
+        let text = r#"{{tasks.a-1.outputs.result}} {{=tasks['b'].outputs.result}} {{=tasks[\"c\"].outputs.result}} {{steps.d.outputs.result}}"#;
+        let mut found: Vec<String> = results_read(text, "tasks").into_iter().collect();
+        found.sort();
+        assert_eq!(found, ["a-1", "b", "c"]);
     }
 }

@@ -284,6 +284,7 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
         }
     }
     if let Some(expression) = retry.and_then(|retry| retry.expression.as_deref())
+        && !expression.contains("{{")
         && let Err(error) = galley_expr::names_of(expression)
     {
         problems.push(place.problem(

@@ -287,6 +287,14 @@ pub struct MemoizationStatus {
 }
 
 impl NodeStatus {
+    /// Whether it has no nodes of its own below it.
+    pub fn is_leaf_kind(&self) -> bool {
+        !matches!(
+            self.kind,
+            NodeType::Steps | NodeType::Dag | NodeType::StepGroup | NodeType::TaskGroup | NodeType::Retry
+        )
+    }
+
     /// Whether what comes after it may begin: it has ended, or it is a daemon that serves.
     pub fn is_fulfilled(&self) -> bool {
         self.phase.is_fulfilled() || (self.daemoned == Some(true) && self.phase != NodePhase::Pending)

@@ -11,8 +11,6 @@ use galley_argo_workflows::{Externals, check_files};
 
 /// Files in which we find what `argo lint` does not.
 const ONLY_OURS: &[(&str, &str)] = &[
-    ("029-when-unquoted-words", "the condition cannot be read: Argo says so only when it runs"),
-    ("039-when-regex-unquoted", "the condition cannot be read: Argo says so only when it runs"),
     ("212-wrong-when", "the condition cannot be read: Argo says so only when it runs"),
     ("217-wrong-workflow-name", "the API server refuses the name"),
     ("228-wrong-depends-syntax", "the expression cannot be read: Argo says so only when it runs"),
@@ -27,7 +25,16 @@ const ONLY_OURS: &[(&str, &str)] = &[
 ];
 
 /// Files in which both find the same and say it in other words: ours name the place.
-const OTHER_WORDS: &[&str] = &[];
+const OTHER_WORDS: &[&str] = &[
+    "211-wrong-enum-empty",
+    "214-wrong-step-name",
+    "219-wrong-unknown-field",
+    "222-wrong-steps-shape",
+    "253-wrong-resource-action",
+];
+
+/// Examples of upstream in which we find something, with the reason.
+const FAULTY: &[(&str, &str)] = &[("k8s-patch-json-workflow.yaml", "the key `annotations` is in it twice")];
 
 fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../engine/workflow/tests/cases")
@@ -81,6 +88,10 @@ fn upstream_examples_are_good() {
     let unexpected: Vec<String> = problems
         .iter()
         .filter(|problem| problem.code != "G0506")
+        .filter(|problem| {
+            let file = problem.place.as_ref().map(|place| place.file.clone()).unwrap_or_default();
+            !FAULTY.iter().any(|(known, _)| file.ends_with(known))
+        })
         .map(|problem| format!("{problem}"))
         .collect();
     assert!(files.len() > 150);
