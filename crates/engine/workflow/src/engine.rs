@@ -1,7 +1,8 @@
 //! One step of a workflow from start to end.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use galley_argo_workflows::{
     Arguments, Condition, LABEL_COMPLETED, LABEL_PHASE, NodePhase, NodeType, TemplateSource, Workflow,
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::action::Action;
-use crate::run::{Halt, Holder, Opts, Run};
+use crate::run::{Halt, Holder, Known, Opts, Run};
 use crate::seen::{Observations, PodPhase, Templates};
 
 /// The most times a step looks again because locks were given back.
@@ -22,12 +23,13 @@ const MAX_ROUNDS: usize = 256;
 pub struct Engine {
     workflow: Workflow,
     templates: Templates,
+    known: Known,
 }
 
 impl Engine {
     /// Takes up a workflow as it is stored.
     pub fn new(workflow: Workflow, templates: Templates) -> Self {
-        Engine { workflow, templates }
+        Engine { workflow, templates, known: Known::default() }
     }
 
     /// The workflow with its status, labels and annotations after the last step.
@@ -46,6 +48,7 @@ impl Engine {
         let status = self.workflow.status.take();
         self.workflow = workflow;
         self.workflow.status = status;
+        self.known = Known::default();
     }
 
     /// Moves the workflow on as far as what was seen allows, and says what to do. The same moment and the same sight
@@ -92,6 +95,9 @@ impl Engine {
             actions: Vec::new(),
             wake: None,
             depth: 0,
+            changes: 0,
+            counts: RefCell::default(),
+            known: std::mem::take(&mut self.known),
             parents: HashMap::new(),
             deadline: None,
         };
@@ -103,10 +109,12 @@ impl Engine {
         let mut actions = std::mem::take(&mut run.actions);
         actions.extend(run.wake.map(Action::WakeAt));
         let (labels, annotations) = run.metadata();
+        let known = std::mem::take(&mut run.known);
         let status = run.status;
         self.workflow.metadata.labels.extend(labels);
         self.workflow.metadata.annotations.extend(annotations);
         self.keep(status);
+        self.known = known;
         actions
     }
 
@@ -376,15 +384,20 @@ impl Run<'_> {
     /// What is left to do for pods and claims that are no longer needed.
     fn clean_up(&mut self) {
         let done = self.status.phase.is_done();
+        let labelled: HashSet<String> = self
+            .actions
+            .iter()
+            .filter_map(|action| match action {
+                Action::CompletePod { name } => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
         if done {
             for pod in &self.seen.pods {
                 let ended = matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed);
                 if !ended && !pod.deleting {
                     self.actions.push(Action::DeletePod { name: pod.name.clone() });
-                } else if ended
-                    && !pod.completed
-                    && !self.actions.contains(&Action::CompletePod { name: pod.name.clone() })
-                {
+                } else if ended && !pod.completed && !labelled.contains(&pod.name) {
                     self.actions.push(Action::CompletePod { name: pod.name.clone() });
                 }
             }
@@ -405,6 +418,14 @@ impl Run<'_> {
     /// `podGC`.
     fn collect_pods(&mut self, done: bool) {
         let Some(gc) = self.spec.pod_gc.clone() else { return };
+        let going: HashSet<String> = self
+            .actions
+            .iter()
+            .filter_map(|action| match action {
+                Action::DeletePod { name } => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
         let strategy = gc.strategy.as_deref().unwrap_or_default();
         let succeeded = self.status.phase == WorkflowPhase::Succeeded;
         for pod in &self.seen.pods {
@@ -416,9 +437,8 @@ impl Run<'_> {
                 "OnWorkflowSuccess" => done && succeeded,
                 _ => false,
             };
-            let action = Action::DeletePod { name: pod.name.clone() };
-            if due && !pod.deleting && !self.actions.contains(&action) {
-                self.actions.push(action);
+            if due && !pod.deleting && !going.contains(&pod.name) {
+                self.actions.push(Action::DeletePod { name: pod.name.clone() });
             }
         }
     }

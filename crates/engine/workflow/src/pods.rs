@@ -26,6 +26,7 @@ impl Run<'_> {
             let name = node.name.clone();
             let done = node.phase;
             let outputs = node.outputs.clone();
+            self.changes += 1;
             self.status.nodes.insert(pod.node_id.clone(), node);
             if pod.wanted.set {
                 self.look_at_set(pod);

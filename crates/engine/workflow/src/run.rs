@@ -1,8 +1,10 @@
 //! The tree of nodes during one step, and how it is changed.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use galley_argo_workflows::{
     Meta, NodeFlag, NodePhase, NodeStatus, NodeType, Template, TemplateRef, WorkflowSpec, WorkflowStatus,
@@ -58,6 +60,15 @@ pub(crate) struct ParentFacts {
     pub(crate) results: HashSet<String>,
 }
 
+/// What was found out about templates; good as long as the spec is the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// Templates by scope and name, defaults filled in.
+    pub(crate) templates: HashMap<String, Arc<Template>>,
+    /// Whether they hold no tags.
+    pub(crate) plain: HashMap<String, bool>,
+}
+
 /// One step of the machine.
 pub(crate) struct Run<'a> {
     pub(crate) meta: &'a Meta,
@@ -71,6 +82,11 @@ pub(crate) struct Run<'a> {
     pub(crate) actions: Vec<Action>,
     pub(crate) wake: Option<Timestamp>,
     pub(crate) depth: usize,
+    pub(crate) known: Known,
+    /// How often a node was changed in this step.
+    pub(crate) changes: u64,
+    /// Counts of nodes, each with the number of changes at which it was right.
+    pub(crate) counts: RefCell<HashMap<(String, u8), (u64, usize)>>,
     /// By node id.
     pub(crate) parents: HashMap<String, Rc<ParentFacts>>,
     pub(crate) deadline: Option<Timestamp>,
@@ -100,6 +116,7 @@ impl Run<'_> {
 
     pub(crate) fn node_mut(&mut self, name: &str) -> Option<&mut NodeStatus> {
         let id = self.id(name);
+        self.changes += 1;
         self.status.nodes.get_mut(&id)
     }
 
@@ -150,6 +167,7 @@ impl Run<'_> {
             node_flag: opts.flag,
             ..NodeStatus::default()
         };
+        self.changes += 1;
         self.status.nodes.insert(node.id.clone(), node);
     }
 
@@ -327,26 +345,36 @@ impl Run<'_> {
         self.wake = Some(self.wake.map_or(moment, |known| known.min(moment)));
     }
 
-    fn count(&self, boundary: &str, is: impl Fn(&NodeStatus) -> bool) -> usize {
-        self.status
+    /// Counts nodes; a count is taken again only when a node has changed since.
+    fn count(&self, boundary: &str, what: u8, is: impl Fn(&NodeStatus) -> bool) -> usize {
+        let key = (boundary.to_owned(), what);
+        if let Some((at, known)) = self.counts.borrow().get(&key)
+            && *at == self.changes
+        {
+            return *known;
+        }
+        let counted = self
+            .status
             .nodes
             .values()
             .filter(|node| boundary.is_empty() || node.boundary_id == boundary)
             .filter(|node| is(node))
-            .count()
+            .count();
+        self.counts.borrow_mut().insert(key, (self.changes, counted));
+        counted
     }
 
     /// Pods under way, of a boundary or of the whole workflow.
     pub(crate) fn active_pods(&self, boundary: &str) -> usize {
-        self.count(boundary, |node| node.kind == NodeType::Pod && !node.phase.is_fulfilled())
+        self.count(boundary, 0, |node| node.kind == NodeType::Pod && !node.phase.is_fulfilled())
     }
 
     pub(crate) fn active_children(&self, boundary: &str) -> usize {
-        self.count(boundary, |node| counts(node) && !node.phase.is_fulfilled())
+        self.count(boundary, 1, |node| counts(node) && !node.phase.is_fulfilled())
     }
 
     pub(crate) fn bad_children(&self, boundary: &str) -> usize {
-        self.count(boundary, |node| counts(node) && node.phase.is_bad())
+        self.count(boundary, 2, |node| counts(node) && node.phase.is_bad())
     }
 }
 

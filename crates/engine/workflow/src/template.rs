@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use galley_argo_workflows::{Arguments, NodePhase, NodeType, Template, with_defaults};
 use galley_expr::{Mode, substitute};
@@ -15,25 +16,55 @@ const MAX_DEPTH: usize = 100;
 impl Run<'_> {
     /// Finds the template of a holder and the scope in which its own names are looked up. Templates of other objects
     /// are kept in the status, so that a change in the middle of a run does not reach it.
-    pub(crate) fn resolve(&mut self, holder: &Holder, scope: &str) -> Result<(Template, String), String> {
-        let (template, inner) = if let Some(inline) = &holder.inline {
-            ((**inline).clone(), scope.to_owned())
-        } else if let Some(reference) = &holder.template_ref {
-            let kind = if reference.cluster_scope { "cluster" } else { "namespaced" };
-            let inner = format!("{kind}/{}", reference.name);
-            (self.stored(&inner, &reference.template)?, inner)
-        } else if scope.starts_with("local/") {
-            let found = self.spec.templates.iter().find(|template| template.name == holder.template);
-            let found = found.ok_or_else(|| format!("template {} not found in workflow", holder.template))?;
-            (found.clone(), scope.to_owned())
-        } else {
-            (self.stored(scope, &holder.template)?, scope.to_owned())
+    pub(crate) fn resolve(
+        &mut self,
+        holder: &Holder,
+        scope: &str,
+    ) -> Result<(Arc<Template>, String), String> {
+        if let Some(inline) = &holder.inline {
+            return Ok((Arc::new(self.complete((**inline).clone())), scope.to_owned()));
+        }
+        let (inner, name) = match &holder.template_ref {
+            Some(reference) => {
+                let kind = if reference.cluster_scope { "cluster" } else { "namespaced" };
+                (format!("{kind}/{}", reference.name), reference.template.clone())
+            }
+            None => (scope.to_owned(), holder.template.clone()),
         };
-        let template = match &self.spec.template_defaults {
+        let key = format!("{inner}/{name}");
+        if let Some(known) = self.known.templates.get(&key) {
+            return Ok((Arc::clone(known), inner));
+        }
+        let found = if inner.starts_with("local/") && holder.template_ref.is_none() {
+            let found = self.spec.templates.iter().find(|template| template.name == name);
+            found.cloned().ok_or_else(|| format!("template {name} not found in workflow"))?
+        } else {
+            self.stored(&inner, &name)?
+        };
+        let found = Arc::new(self.complete(found));
+        self.known.templates.insert(key, Arc::clone(&found));
+        Ok((found, inner))
+    }
+
+    fn complete(&self, template: Template) -> Template {
+        match &self.spec.template_defaults {
             Some(defaults) => with_defaults(&template, defaults),
             None => template,
-        };
-        Ok((template, inner))
+        }
+    }
+
+    /// Whether a template holds nothing that could be replaced. Big graphs often do not, and replacing is dear.
+    fn is_plain(&mut self, template: &Arc<Template>, inner: &str) -> bool {
+        if template.is_leaf() || template.name.is_empty() || !template.inputs.is_empty() {
+            return false;
+        }
+        let key = format!("{inner}/{}", template.name);
+        if let Some(known) = self.known.plain.get(&key) {
+            return *known;
+        }
+        let plain = serde_json::to_string(&**template).is_ok_and(|text| !text.contains("{{"));
+        self.known.plain.insert(key, plain);
+        plain
     }
 
     fn stored(&mut self, scope: &str, name: &str) -> Result<Template, String> {
@@ -188,6 +219,9 @@ impl Run<'_> {
             Ok(found) => found,
             Err(why) => return Err(self.fail_or_init(name, scope, holder, opts, &why)),
         };
+        if self.node(name).is_none() {
+            self.check_limits(opts)?;
+        }
         let retries = found.retry_strategy.is_some() || self.spec.retry_strategy.is_some();
         let mut locals = BTreeMap::from([("node.name".to_owned(), name.to_owned())]);
         if found.is_pod() && !retries {
@@ -199,11 +233,18 @@ impl Run<'_> {
         if let Some((kind, called)) = &holder.called {
             locals.insert(format!("{kind}.name"), called.clone());
         }
-        let template = match self.process(&found, given, &locals) {
+        let processed = if holder.inline.is_none() && self.is_plain(&found, &inner) {
+            Ok(Arc::clone(&found))
+        } else {
+            self.process(&found, given, &locals).map(Arc::new)
+        };
+        let template = match processed {
             Ok(template) => template,
             Err(why) => return Err(self.fail_or_init(name, scope, holder, opts, &why)),
         };
-        self.check_limits(name, &template, opts)?;
+        if self.node(name).is_some() {
+            self.check_fail_fast(name, &template)?;
+        }
         if self.is_fulfilled(name) {
             return Ok(true);
         }
@@ -213,6 +254,7 @@ impl Run<'_> {
         // A node that waited for a lock is made anew; only its beginning stays.
         let id = self.id(name);
         let waited = self.node(name).is_some_and(|node| node.synchronization_status.is_some());
+        self.changes += u64::from(waited);
         let before = waited.then(|| self.status.nodes.remove(&id)).flatten();
         let result = if self.check_cache(name, &template, scope, holder, opts)? {
             Ok(true)
@@ -270,12 +312,8 @@ impl Run<'_> {
         }
     }
 
-    /// Whether limits of parallelism allow the node to begin; `failFast` templates are ended here.
-    fn check_limits(&mut self, name: &str, template: &Template, opts: &Opts) -> Result<(), Halt> {
-        let exists = self.node(name).is_some();
-        if exists {
-            return self.check_fail_fast(name, template);
-        }
+    /// Whether limits of parallelism allow a new node to begin.
+    fn check_limits(&mut self, opts: &Opts) -> Result<(), Halt> {
         if self.spec.parallelism.is_some_and(|limit| self.active_pods("") as i64 >= limit) {
             return Err(Halt::Busy);
         }
@@ -296,6 +334,7 @@ impl Run<'_> {
         }
     }
 
+    /// Ends templates with `failFast` that have failed children.
     fn check_fail_fast(&mut self, name: &str, template: &Template) -> Result<(), Halt> {
         let id = self.id(name);
         let parent = template.fail_fast == Some(true) && !template.is_leaf();
@@ -318,7 +357,7 @@ impl Run<'_> {
             return Rc::clone(known);
         }
         let facts = Rc::new(self.boundary_template(id).map_or_else(ParentFacts::default, |parent| {
-            let text = serde_json::to_string(&parent).unwrap_or_default();
+            let text = serde_json::to_string(&*parent).unwrap_or_default();
             ParentFacts {
                 parallelism: parent.parallelism,
                 fail_fast: parent.fail_fast == Some(true),
@@ -352,12 +391,12 @@ impl Run<'_> {
     }
 
     /// The template of a steps or DAG node.
-    pub(crate) fn boundary_template(&mut self, id: &str) -> Option<Template> {
+    pub(crate) fn boundary_template(&mut self, id: &str) -> Option<Arc<Template>> {
         let node = self.by_id(id)?.clone();
         let holder =
             Holder { template: node.template_name, template_ref: node.template_ref, ..Holder::default() };
         if holder.template.is_empty() && holder.template_ref.is_none() {
-            return self.inline_template(id);
+            return self.inline_template(id).map(Arc::new);
         }
         self.resolve(&holder, &node.template_scope).ok().map(|(template, _)| template)
     }
