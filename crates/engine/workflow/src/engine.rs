@@ -181,6 +181,7 @@ fn set_condition(status: &mut WorkflowStatus, kind: &str, holds: bool) {
 impl Run<'_> {
     fn advance(&mut self) {
         self.release_locks();
+        self.forget_waiting();
         if !self.lock_workflow() {
             return;
         }
@@ -213,9 +214,11 @@ impl Run<'_> {
             if !waits || !self.release_locks() {
                 break;
             }
+            self.forget_waiting();
         }
         if self.status.phase.is_done() {
             self.release_locks();
+            self.forget_waiting();
         }
     }
 

@@ -33,6 +33,7 @@ mod seen;
 mod select;
 mod sets;
 mod steps;
+mod suspend;
 mod template;
 
 pub use action::{Action, HeaderValue, HttpRequest, ResourceRequest, ResourceVerb};

@@ -85,11 +85,17 @@ impl Run<'_> {
             !done && self.by_id(id).is_some_and(|node| !node.phase.is_fulfilled())
         };
         let released = status.release(lives);
-        status.forget_waiting();
         if !status.is_empty() {
             self.status.synchronization = Some(status);
         }
         released
+    }
+
+    /// Forgets what is waited for; every look says it again.
+    pub(crate) fn forget_waiting(&mut self) {
+        let Some(mut status) = self.status.synchronization.take() else { return };
+        status.forget_waiting();
+        self.status.synchronization = Some(status).filter(|status| !status.is_empty());
     }
 
     /// Whether a node of this run waits for a lock.

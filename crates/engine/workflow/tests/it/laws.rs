@@ -242,6 +242,30 @@ fn claims_are_made_mounted_and_removed() {
     assert!(ended.status.unwrap().persistent_volume_claims.is_empty());
 }
 
+/// What waits for a lock says so in the status, and begins when the lock is free.
+#[test]
+fn a_mutex_lets_one_in_and_the_others_wait() {
+    let spec = json!({"entrypoint": "main", "templates": [
+        {"name": "main", "steps": [[{"name": "in", "template": "in", "withItems": [1, 2, 3]}]]},
+        {"name": "in", "synchronization": {"mutexes": [{"name": "oven"}]}, "container": {"image": "i", "command": ["sleep", "2"]}},
+    ]});
+    let mut engine = Engine::new(workflow(spec.clone()), Templates::default());
+    engine.step(start(), &Observations::default());
+    let locks = engine.status().synchronization.clone().unwrap();
+    assert_eq!(
+        locks.all_held(),
+        [("n/Mutex/oven", format!("n/w/{}", node_id("w", "w[0].in(0:1)")).as_str())]
+    );
+    assert_eq!(locks.all_waiting(), ["n/Mutex/oven"]);
+    let waiting = &engine.status().nodes[&node_id("w", "w[0].in(2:3)")];
+    assert_eq!(waiting.message, "Waiting for n/Mutex/oven lock. Lock status: 0/1");
+    let (ended, peak) = play(spec, ok);
+    let status = ended.status.unwrap();
+    assert_eq!((status.phase, peak), (WorkflowPhase::Succeeded, 1));
+    assert_eq!(status.synchronization, None);
+    assert!(status.nodes.values().all(|node| node.synchronization_status.is_none()));
+}
+
 /// A chain is as long as it likes: nothing in the engine goes as deep as a graph.
 #[test]
 fn long_chains_do_not_exhaust_the_stack() {
