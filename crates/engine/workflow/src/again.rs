@@ -130,7 +130,9 @@ pub fn retry(workflow: &Workflow, options: &RetryOptions, now: Timestamp) -> Res
 
 fn pod_of(workflow: &str, node: &NodeStatus) -> String {
     let template = node.template_ref.as_ref().map_or(&node.template_name, |reference| &reference.template);
-    pod_name(workflow, &node.name, template)
+    let plain = pod_name(workflow, &node.name, template);
+    let suffix = node.id.strip_prefix(&node_id(workflow, &node.name)).unwrap_or_default();
+    format!("{plain}{suffix}")
 }
 
 fn override_parameters(workflow: &mut Workflow, given: &BTreeMap<String, String>) -> Result<(), String> {

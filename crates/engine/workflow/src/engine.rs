@@ -95,6 +95,7 @@ impl Engine {
             actions: Vec::new(),
             wake: None,
             depth: 0,
+            families: HashMap::new(),
             changes: 0,
             counts: RefCell::default(),
             known: std::mem::take(&mut self.known),

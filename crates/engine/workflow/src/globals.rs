@@ -151,7 +151,7 @@ impl Run<'_> {
                     "message": node.message,
                     "templateName": template,
                     "phase": node.phase,
-                    "podName": crate::manifest::pod_name(&self.meta.name, &node.name, template),
+                    "podName": self.pod_of(&node.name, template),
                     "finishedAt": node.finished_at.map(galley_units::rfc3339),
                 })
             })

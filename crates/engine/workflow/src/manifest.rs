@@ -9,7 +9,7 @@ use galley_expr::{Mode, substitute};
 use serde_json::{Map, Value, json};
 
 use crate::artifacts::ANNOTATION_ARTIFACTS;
-use crate::run::{Holder, Opts, Run};
+use crate::run::{Holder, Opts, Run, node_id};
 use crate::seen::Wanted;
 use crate::sets;
 use crate::template::{called_name, template_name};
@@ -58,6 +58,16 @@ const POD_FIELDS: [(&str, &str); 14] = [
 ];
 
 impl Run<'_> {
+    /// The name of the pod of a node, told from that of another node whose name has the same hash.
+    pub(crate) fn pod_of(&self, node: &str, template: &str) -> String {
+        let plain = pod_name(&self.meta.name, node, template);
+        let id = self.id(node);
+        match id.strip_prefix(&node_id(&self.meta.name, node)) {
+            Some(suffix) => format!("{plain}{suffix}"),
+            None => plain,
+        }
+    }
+
     /// The pod of a node: name and object.
     pub(crate) fn pod_manifest(
         &mut self,
@@ -66,7 +76,7 @@ impl Run<'_> {
         holder: &Holder,
         opts: &Opts,
     ) -> Result<(String, Value), String> {
-        let pod = pod_name(&self.meta.name, name, template_name(holder, template));
+        let pod = self.pod_of(name, template_name(holder, template));
         let result = self.result_is_read(name, &opts.boundary);
         let wanted = Wanted {
             parameters: template.outputs.parameters.clone(),

@@ -8,7 +8,6 @@ use galley_argo_workflows::{NodePhase, Outputs, Resource, Template};
 use serde_json::{Value, json};
 
 use crate::action::{Action, ResourceRequest, ResourceVerb};
-use crate::manifest::pod_name;
 use crate::run::{Halt, Holder, Opts, Run};
 use crate::select::{Requirement, jq, requirements};
 use crate::template::template_name;
@@ -88,7 +87,7 @@ impl Run<'_> {
 
     /// Whether a resource template would change nothing but the pod that kubectl itself runs in. There is none here.
     fn is_own_pod(&self, name: &str, template: &Template, holder: &Holder, resource: &Resource) -> bool {
-        let own = pod_name(&self.meta.name, name, template_name(holder, template));
+        let own = self.pod_of(name, template_name(holder, template));
         resource.action == "patch"
             && named_by_flags(&resource.flags).is_some_and(|(kind, target)| kind == "Pod" && target == own)
     }

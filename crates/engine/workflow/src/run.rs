@@ -60,6 +60,9 @@ pub(crate) struct ParentFacts {
     pub(crate) results: HashSet<String>,
 }
 
+/// From this many on, the children of a node are looked up in a set.
+const MANY: usize = 64;
+
 /// What was found out about templates; good as long as the spec is the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
@@ -83,6 +86,8 @@ pub(crate) struct Run<'a> {
     pub(crate) wake: Option<Timestamp>,
     pub(crate) depth: usize,
     pub(crate) known: Known,
+    /// Children of nodes that have many, by node id.
+    pub(crate) families: HashMap<String, HashSet<String>>,
     /// How often a node was changed in this step.
     pub(crate) changes: u64,
     /// Counts of nodes, each with the number of changes at which it was right.
@@ -102,8 +107,18 @@ pub fn node_id(workflow: &str, node: &str) -> String {
 }
 
 impl Run<'_> {
+    /// The id of a node, made or not. In a run of a hundred thousand nodes two names may have the same hash; the one
+    /// that comes second gets another id, where Argo would take it for the first.
     pub(crate) fn id(&self, name: &str) -> String {
-        node_id(&self.meta.name, name)
+        let mut id = node_id(&self.meta.name, name);
+        let first = id.len();
+        let mut tries = 0;
+        while self.status.nodes.get(&id).is_some_and(|node| node.name != name) {
+            tries += 1;
+            id.truncate(first);
+            id.push_str(&format!("-{tries}"));
+        }
+        id
     }
 
     pub(crate) fn node(&self, name: &str) -> Option<&NodeStatus> {
@@ -241,10 +256,31 @@ impl Run<'_> {
 
     pub(crate) fn add_child(&mut self, parent: &str, child: &str) {
         let id = self.id(child);
-        if let Some(node) = self.node_mut(parent)
-            && !node.children.contains(&id)
-        {
-            node.children.push(id);
+        let parent = self.id(parent);
+        self.attach_child(&parent, id);
+    }
+
+    /// Long lists of children are looked up in a set.
+    fn attach_child(&mut self, parent: &str, child: String) {
+        self.changes += 1;
+        let Some(node) = self.status.nodes.get_mut(parent) else { return };
+        if node.children.len() < MANY {
+            if !node.children.contains(&child) {
+                node.children.push(child);
+            }
+            return;
+        }
+        let set = match self.families.get_mut(parent) {
+            Some(set) if set.len() == node.children.len() => set,
+            _ => {
+                let set = node.children.iter().cloned().collect();
+                self.families.insert(parent.to_owned(), set);
+                let Some(set) = self.families.get_mut(parent) else { return };
+                set
+            }
+        };
+        if set.insert(child.clone()) {
+            node.children.push(child);
         }
     }
 
@@ -252,11 +288,7 @@ impl Run<'_> {
     pub(crate) fn add_child_to(&mut self, parents: &[String], child: &str) {
         let id = self.id(child);
         for parent in parents {
-            if let Some(node) = self.status.nodes.get_mut(parent)
-                && !node.children.contains(&id)
-            {
-                node.children.push(id.clone());
-            }
+            self.attach_child(parent, id.clone());
         }
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use galley_argo_workflows::{Arguments, NodePhase, NodeType, Template, with_defaults};
 use galley_expr::{Mode, substitute};
 
-use crate::manifest::pod_name;
 use crate::run::{Halt, Holder, Opts, ParentFacts, Run};
 
 /// A recursion deeper than this is refused, as in Argo.
@@ -225,10 +224,7 @@ impl Run<'_> {
         let retries = found.retry_strategy.is_some() || self.spec.retry_strategy.is_some();
         let mut locals = BTreeMap::from([("node.name".to_owned(), name.to_owned())]);
         if found.is_pod() && !retries {
-            locals.insert(
-                "pod.name".to_owned(),
-                pod_name(&self.meta.name, name, template_name(holder, &found)),
-            );
+            locals.insert("pod.name".to_owned(), self.pod_of(name, template_name(holder, &found)));
         }
         if let Some((kind, called)) = &holder.called {
             locals.insert(format!("{kind}.name"), called.clone());

@@ -266,6 +266,38 @@ fn a_mutex_lets_one_in_and_the_others_wait() {
     assert!(status.nodes.values().all(|node| node.synchronization_status.is_none()));
 }
 
+/// Two names with the same hash are two nodes with two pods: nothing is lost.
+#[test]
+fn names_with_the_same_hash_are_told_apart() {
+    let mut by_hash: BTreeMap<String, String> = BTreeMap::new();
+    let (one, other) = (0..u32::MAX)
+        .find_map(|at| {
+            let task = format!("t{at}");
+            let id = node_id("w", &format!("w.{task}"));
+            by_hash.insert(id, task.clone()).map(|before| (before, task))
+        })
+        .unwrap();
+    let spec = json!({"entrypoint": "main", "templates": [
+        {"name": "main", "dag": {"tasks": [
+            {"name": one, "template": "run"}, {"name": other, "template": "run"},
+            {"name": "last", "template": "run", "depends": format!("{one} && {other}")},
+        ]}},
+        {"name": "run", "container": {"image": "i", "command": ["run"]}},
+    ]});
+    let ran = std::cell::RefCell::new(Vec::new());
+    let (ended, _) = play(spec, |node| {
+        ran.borrow_mut().push(node.to_owned());
+        Outcome::default()
+    });
+    let status = ended.status.unwrap();
+    assert_eq!((status.phase, status.nodes.len()), (WorkflowPhase::Succeeded, 4));
+    let mut ran = ran.into_inner();
+    ran.sort();
+    let mut expected = vec!["w.last".to_owned(), format!("w.{one}"), format!("w.{other}")];
+    expected.sort();
+    assert_eq!(ran, expected);
+}
+
 /// A chain is as long as it likes: nothing in the engine goes as deep as a graph.
 #[test]
 fn long_chains_do_not_exhaust_the_stack() {
