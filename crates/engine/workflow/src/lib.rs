@@ -8,7 +8,7 @@
 //! Map: `engine` (one step from start to end), `run` (the tree of nodes), `template` (one template with its
 //! arguments), `retry`, `steps`, `dag`, `items`, `hooks`, `scope` (what names mean), `pods` (from a pod to a node),
 //! `manifest` and `artifacts` (from a template to a pod), `sets` (container sets), `resource`, `http`, `locks`,
-//! `cache`; beside the engine `again` (retry, resubmit). Names, ids, phases and messages are Argo's.
+//! `cache`; beside the engine `again` (retry, resubmit) and `drawing`. Names, ids, phases and messages are Argo's.
 
 mod action;
 mod again;
@@ -16,6 +16,7 @@ mod artifacts;
 mod cache;
 mod control;
 mod dag;
+mod drawing;
 mod engine;
 mod globals;
 mod graph;
@@ -39,6 +40,7 @@ mod template;
 pub use action::{Action, HeaderValue, HttpRequest, ResourceRequest, ResourceVerb};
 pub use again::{LABEL_PREVIOUS, NodeSelector, Retried, RetryOptions, resubmit, retry};
 pub use artifacts::ANNOTATION_ARTIFACTS;
+pub use drawing::{mermaid, outline};
 pub use engine::Engine;
 pub use manifest::{ANNOTATION_COLLECTED, pod_name};
 pub use run::node_id;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use galley_argo_workflows::{NodePhase, Workflow, WorkflowPhase};
 use galley_workflow::{
-    Action, Engine, Observations, PodSeen, RetryOptions, Templates, node_id, pod_name, retry,
+    Action, Engine, Observations, PodSeen, RetryOptions, Templates, node_id, outline, pod_name, retry,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -359,6 +359,23 @@ fn a_retry_ends_as_if_nothing_had_failed() {
     let (straight, _) = play(spec, ok);
     assert_eq!(shape(&ended), shape(&straight));
     assert!(retry(&ended, &RetryOptions::default(), start()).is_err());
+}
+
+#[test]
+fn a_run_is_outlined_as_people_read_it() {
+    let spec = json!({"entrypoint": "main", "onExit": "run", "templates": [
+        {"name": "main", "steps": [[{"name": "a", "template": "tries"}], [{"name": "b", "template": "inner"}]]},
+        {"name": "inner", "dag": {"tasks": [{"name": "x", "template": "run"}, {"name": "y", "template": "run", "depends": "x"}]}},
+        {"name": "tries", "retryStrategy": {"limit": 1}, "container": {"image": "i", "command": ["run"]}},
+        {"name": "run", "container": {"image": "i", "command": ["run"]}},
+    ]});
+    let (ended, _) = play(spec, ok);
+    let status = ended.status.unwrap();
+    let shown: Vec<String> = outline(&status, "w")
+        .into_iter()
+        .map(|(depth, id)| format!("{}{}", " ".repeat(depth), status.nodes[&id].display_name))
+        .collect();
+    assert_eq!(shown, ["w", " a", "  a(0)", " b", "  x", "  y", "w.onExit"]);
 }
 
 /// A graph in which task `n` may wait for tasks before it.
