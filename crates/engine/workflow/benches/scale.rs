@@ -92,6 +92,9 @@ fn play(workflow: Workflow) -> (usize, usize) {
     }
 }
 
+/// A shape and how it is made.
+type Shape = (&'static str, fn() -> Value);
+
 /// The most memory that this process has had, in MiB; Linux only.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -100,7 +103,7 @@ fn peak_memory() -> u64 {
 }
 
 fn main() {
-    let shapes: [(&str, fn() -> Value); 5] = [
+    let shapes: [Shape; 5] = [
         ("chain-1000", || layers(1000, 1)),
         ("layers-100x100", || layers(100, 100)),
         ("wide-10000", || layers(1, 10_000)),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use galley_argo_workflows::{
     Arguments, Condition, LABEL_COMPLETED, LABEL_PHASE, NodePhase, NodeType, TemplateSource, Workflow,
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::action::Action;
 use crate::run::{Halt, Holder, Known, Opts, Run};
-use crate::seen::{Observations, PodPhase, Templates};
+use crate::seen::{Observations, Templates};
 
 /// The most times a step looks again because locks were given back.
 const MAX_ROUNDS: usize = 256;
@@ -383,68 +383,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    /// What is left to do for pods and claims that are no longer needed.
-    fn clean_up(&mut self) {
-        let done = self.status.phase.is_done();
-        let labelled: HashSet<String> = self
-            .actions
-            .iter()
-            .filter_map(|action| match action {
-                Action::CompletePod { name } => Some(name.clone()),
-                _ => None,
-            })
-            .collect();
-        if done {
-            for pod in &self.seen.pods {
-                let ended = matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed);
-                if !ended && !pod.deleting {
-                    self.actions.push(Action::DeletePod { name: pod.name.clone() });
-                } else if ended && !pod.completed && !labelled.contains(&pod.name) {
-                    self.actions.push(Action::CompletePod { name: pod.name.clone() });
-                }
-            }
-            let succeeded = self.status.phase == WorkflowPhase::Succeeded;
-            let always =
-                self.spec.volume_claim_gc.as_ref().is_some_and(|gc| gc["strategy"] == "OnWorkflowCompletion");
-            if succeeded || always {
-                for claim in std::mem::take(&mut self.status.persistent_volume_claims) {
-                    let name =
-                        claim["persistentVolumeClaim"]["claimName"].as_str().unwrap_or_default().to_owned();
-                    self.actions.push(Action::DeleteClaim { name });
-                }
-            }
-        }
-        self.collect_pods(done);
-    }
-
-    /// `podGC`.
-    fn collect_pods(&mut self, done: bool) {
-        let Some(gc) = self.spec.pod_gc.clone() else { return };
-        let going: HashSet<String> = self
-            .actions
-            .iter()
-            .filter_map(|action| match action {
-                Action::DeletePod { name } => Some(name.clone()),
-                _ => None,
-            })
-            .collect();
-        let strategy = gc.strategy.as_deref().unwrap_or_default();
-        let succeeded = self.status.phase == WorkflowPhase::Succeeded;
-        for pod in &self.seen.pods {
-            let Some(node) = self.status.nodes.get(&pod.node_id) else { continue };
-            let due = match strategy {
-                "OnPodCompletion" => node.phase.is_completed(),
-                "OnPodSuccess" => node.phase == NodePhase::Succeeded,
-                "OnWorkflowCompletion" => done,
-                "OnWorkflowSuccess" => done && succeeded,
-                _ => false,
-            };
-            if due && !pod.deleting && !going.contains(&pod.name) {
-                self.actions.push(Action::DeletePod { name: pod.name.clone() });
-            }
-        }
     }
 
     /// Progress and conditions.

@@ -36,6 +36,7 @@ mod sets;
 mod steps;
 mod suspend;
 mod template;
+mod tidy;
 
 pub use action::{Action, HeaderValue, HttpRequest, ResourceRequest, ResourceVerb};
 pub use again::{LABEL_PREVIOUS, NodeSelector, Retried, RetryOptions, resubmit, retry};

@@ -135,9 +135,10 @@ impl Run<'_> {
         scope: &str,
         opts: &Opts,
     ) -> Result<(), Halt> {
-        if template.container_set.is_some() && !self.seen.abilities.container_order {
-            let what =
-                "containerSet needs a runtime that keeps the order of containers, which this one is not";
+        let set = template.container_set.as_ref();
+        let ordered = set.is_some_and(|set| crate::sets::order_of(set).is_some());
+        if ordered && !self.seen.abilities.container_order {
+            let what = "containerSet with dependencies needs a runtime that keeps the order of containers, which this one does not";
             return Err(self.fail_or_init(name, scope, holder, opts, what));
         }
         let fresh = self.node(name).is_none();

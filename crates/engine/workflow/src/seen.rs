@@ -117,6 +117,8 @@ pub struct PodSeen {
     pub host: String,
     /// Its address.
     pub ip: String,
+    /// Labels that templates gave it; those of the engine are left out.
+    pub labels: BTreeMap<String, String>,
     /// Whether its label says that the engine is done with it.
     pub completed: bool,
     /// Whether it is being deleted.
@@ -234,6 +236,7 @@ impl PodSeen {
             message: text(&status["message"]),
             host: text(&pod["spec"]["nodeName"]),
             ip: text(&status["podIP"]),
+            labels: labels_of(&meta["labels"]),
             completed: meta["labels"][LABEL_COMPLETED] == "true",
             deleting: meta["deletionTimestamp"].is_string(),
             containers: all,
@@ -243,6 +246,13 @@ impl PodSeen {
                 .unwrap_or_default(),
         })
     }
+}
+
+fn labels_of(labels: &Value) -> BTreeMap<String, String> {
+    let own = labels.as_object().into_iter().flatten();
+    own.filter(|(name, _)| !name.starts_with("workflows.argoproj.io/"))
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect()
 }
 
 fn container(item: &Value, init: bool) -> ContainerSeen {
