@@ -27,6 +27,9 @@ pub enum Action {
     },
     /// Do something to an object and report what came of it as a [`crate::ResourceSeen`].
     Resource(ResourceRequest),
+    /// Send an HTTP request and report the answer as a [`crate::HttpSeen`]. One that was sent already is not sent
+    /// again.
+    Http(HttpRequest),
     /// Make this PersistentVolumeClaim.
     CreateClaim {
         /// The whole object.
@@ -50,6 +53,28 @@ pub enum Action {
     WakeAt(Timestamp),
 }
 
+/// The value of a header, or the name and key of the Secret that has it.
+pub type HeaderValue = Result<String, (String, String)>;
+
+/// An HTTP request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpRequest {
+    /// The node that asks.
+    pub node_id: String,
+    /// `GET`, `POST`...
+    pub method: String,
+    /// The address.
+    pub url: String,
+    /// The headers by name.
+    pub headers: Vec<(String, HeaderValue)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// How long the answer may take.
+    pub timeout: std::time::Duration,
+    /// Whether any certificate is good enough.
+    pub insecure: bool,
+}
+
 /// Something to do to an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResourceRequest {
@@ -61,6 +86,9 @@ pub struct ResourceRequest {
     pub manifest: Value,
     /// For [`ResourceVerb::Patch`]: `strategic`, `merge` or `json`.
     pub merge_strategy: String,
+    /// For [`ResourceVerb::Patch`] of an object that the template's `flags` name: the patch; otherwise the manifest
+    /// is the patch.
+    pub patch: Option<Value>,
     /// Identifies the request: an object that carries it in the annotation `workflows.galley.dev/made-by` was made by
     /// an earlier try of the same request.
     pub made_by: String,

@@ -1,62 +1,18 @@
 //! DAG templates: tasks that wait for others.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::HashSet;
 
 use galley_argo_workflows::{
-    Dag, DagTask, NodeFlag, NodePhase, NodeStatus, NodeType, Step, Template, dependencies_of, depends_logic,
-    leaf_tasks,
+    DagTask, NodeFlag, NodePhase, NodeStatus, NodeType, Step, Template, dependencies_of, depends_logic,
 };
 use galley_expr::{Env, eval_bool, when};
 use serde_json::json;
 
+use crate::graph::Graph;
 use crate::items::{Expanded, expand};
 use crate::run::{Halt, Holder, Opts, Run};
 use crate::scope::Scope;
 use crate::steps::replace_step;
-
-/// A DAG under way.
-struct Graph<'a> {
-    name: &'a str,
-    boundary: String,
-    template: &'a Template,
-    dag: &'a Dag,
-    /// Where its templates are looked up.
-    inner: &'a str,
-    on_exit: bool,
-    visited: HashSet<String>,
-}
-
-impl Graph<'_> {
-    fn node(&self, task: &str) -> String {
-        format!("{}.{task}", self.name)
-    }
-
-    fn task(&self, name: &str) -> Option<&DagTask> {
-        self.dag.tasks.iter().find(|task| task.step.name == name)
-    }
-
-    fn ancestors(&self, name: &str) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
-        let mut ahead = vec![name.to_owned()];
-        while let Some(next) = ahead.pop() {
-            for dependency in self.task(&next).into_iter().flat_map(|task| dependencies_of(task).into_keys())
-            {
-                if dependency != name && !found.contains(&dependency) {
-                    found.push(dependency.clone());
-                    ahead.push(dependency);
-                }
-            }
-        }
-        found
-    }
-
-    fn targets(&self) -> Vec<String> {
-        match self.dag.target.as_deref().filter(|target| !target.is_empty()) {
-            Some(target) => target.split(' ').map(str::to_owned).collect(),
-            None => leaf_tasks(self.dag),
-        }
-    }
-}
 
 impl Run<'_> {
     pub(crate) fn execute_dag(
@@ -72,27 +28,22 @@ impl Run<'_> {
         if self.node(name).is_none() {
             self.init_executable(name, NodeType::Dag, scope, template, holder, opts, NodePhase::Running);
         }
-        let mut graph = Graph {
-            name,
-            boundary: self.id(name),
-            template,
-            dag,
-            inner,
-            on_exit: opts.on_exit,
-            visited: HashSet::new(),
-        };
-        let result = self.run_dag(&mut graph);
+        let graph = Graph::new(name, self.id(name), template, dag, inner, opts.on_exit);
+        let result = self.run_dag(&graph);
         if self.is_fulfilled(name) {
             self.end_daemons(&graph.boundary);
         }
         result
     }
 
-    fn run_dag(&mut self, graph: &mut Graph) -> Result<(), Halt> {
+    fn run_dag(&mut self, graph: &Graph) -> Result<(), Halt> {
         let targets = graph.targets();
         let mut hooks_done = true;
+        let mut visited = HashSet::new();
         for target in &targets {
-            self.run_task(graph, target)?;
+            for task in self.order(graph, target, &mut visited) {
+                self.run_task(graph, &task)?;
+            }
             hooks_done &= self.run_target_hooks(graph, target)?;
         }
         let phase = self.dag_phase(graph, &targets, hooks_done);
@@ -146,7 +97,10 @@ impl Run<'_> {
         let (Some(node), Some(task)) = (self.node(&name).cloned(), graph.task(target)) else {
             return Ok(true);
         };
-        let step = task.step.clone();
+        let step = &task.step;
+        if step.hooks.is_empty() && step.on_exit.is_none() {
+            return Ok(true);
+        }
         let mut names = self.task_scope(graph, task)?;
         let prefix = format!("tasks.{target}");
         names.add(format!("{prefix}.status"), node.phase.as_str());
@@ -164,78 +118,12 @@ impl Run<'_> {
         )
     }
 
-    /// The phase of the DAG as a whole. A task that was left out takes the phase of the branch it stands on.
-    fn dag_phase(&self, graph: &Graph, targets: &[String], hooks_done: bool) -> NodePhase {
-        if self.shutdown().is_some() && !self.may_begin(graph.on_exit) && hooks_done {
-            return NodePhase::Failed;
-        }
-        let mut phases: BTreeMap<String, Option<NodePhase>> =
-            targets.iter().map(|target| (self.id(&graph.node(target)), None)).collect();
-        let Some(root) = self.by_id(&graph.boundary) else { return NodePhase::Running };
-        let mut ahead: VecDeque<(String, NodePhase)> =
-            root.children.iter().map(|child| (child.clone(), NodePhase::Succeeded)).collect();
-        let mut met: HashSet<(String, NodePhase)> = ahead.iter().cloned().collect();
-        while let Some((id, branch)) = ahead.pop_front() {
-            let Some(node) = self.by_id(&id) else { return NodePhase::Running };
-            if !node.is_fulfilled() {
-                return NodePhase::Running;
-            }
-            let branch = if node.phase.is_completed() { node.phase } else { branch };
-            if let Some(known) = phases.get_mut(&id)
-                && !known.is_some_and(NodePhase::is_bad)
-            {
-                *known = Some(branch);
-            }
-            for child in self.below(node) {
-                if met.insert((child.clone(), branch)) {
-                    ahead.push_back((child, branch));
-                }
-            }
-        }
-        let fail_fast = graph.dag.fail_fast.unwrap_or(true);
-        let mut result = NodePhase::Succeeded;
-        for target in targets {
-            match phases.get(&self.id(&graph.node(target))).copied().flatten() {
-                None => {
-                    result = NodePhase::Running;
-                    if !fail_fast {
-                        break;
-                    }
-                }
-                Some(phase) if phase.is_bad() => {
-                    let on = graph.task(target).and_then(|task| task.step.continue_on).unwrap_or_default();
-                    if (phase == NodePhase::Failed && on.failed) || (phase == NodePhase::Error && on.error) {
-                        continue;
-                    }
-                    result = phase;
-                    if fail_fast {
-                        break;
-                    }
-                }
-                Some(_) => {}
-            }
-        }
-        result
-    }
-
-    /// What comes after a node; of a retry only its last attempt, and its hooks.
-    fn below(&self, node: &NodeStatus) -> Vec<String> {
-        if node.kind != NodeType::Retry {
-            return node.children.clone();
-        }
-        let is_attempt = |id: &String| {
-            self.by_id(id).is_some_and(|child| child.node_flag.is_some_and(|flag| flag.retried))
-        };
-        let last = node.children.iter().rev().find(|id| is_attempt(id)).cloned();
-        last.into_iter().chain(node.children.iter().filter(|id| !is_attempt(id)).cloned()).collect()
-    }
-
     fn task_scope(&self, graph: &Graph, task: &DagTask) -> Result<Scope, Halt> {
         let mut names = Scope::of(graph.template);
         if let Some(outputs) = &self.status.outputs {
             names.add_outputs("workflow", outputs);
         }
-        for ancestor in graph.ancestors(&task.step.name) {
+        for ancestor in graph.mentioned(task) {
             let node = self.node(&graph.node(&ancestor));
             let node = node.ok_or_else(|| Halt::Wrong(format!("Ancestor task node {ancestor} not found")))?;
             let prefix = format!("tasks.{ancestor}");
@@ -250,20 +138,21 @@ impl Run<'_> {
         Ok(names)
     }
 
-    /// Carries out a task, and before it all that it waits for.
-    fn run_task(&mut self, graph: &mut Graph, task_name: &str) -> Result<(), Halt> {
-        if !graph.visited.insert(task_name.to_owned()) {
-            return Ok(());
-        }
-        let Some(task) = graph.task(task_name).cloned() else {
+    /// Carries out a task; all that it waits for has been looked at.
+    fn run_task(&mut self, graph: &Graph, task_name: &str) -> Result<(), Halt> {
+        let Some(task) = graph.task(task_name) else {
             return Err(Halt::Wrong(format!("target {task_name} does not exist")));
         };
         let name = graph.node(task_name);
         let prefix = format!("tasks.{task_name}");
+        let hooks = !task.step.hooks.is_empty() || task.step.on_exit.is_some();
+        if !hooks && (self.is_fulfilled(&name) || (!task.step.expands() && self.is_quiet(&name))) {
+            return Ok(());
+        }
         if let Some(node) = self.node(&name).cloned()
             && (node.phase.is_fulfilled() || node.phase == NodePhase::Running)
         {
-            let mut names = self.task_scope(graph, &task)?;
+            let mut names = self.task_scope(graph, task)?;
             names.add(format!("{prefix}.status"), node.phase.as_str());
             let done =
                 self.run_hooks(&task.step.hooks, &name, &prefix, &mut names, &graph.boundary, graph.inner);
@@ -291,12 +180,9 @@ impl Run<'_> {
                 return Ok(());
             }
         }
-        let dependencies: Vec<String> = dependencies_of(&task).into_keys().collect();
-        for dependency in &dependencies {
-            self.run_task(graph, dependency)?;
-        }
+        let dependencies: Vec<String> = dependencies_of(task).into_keys().collect();
         let holder = Holder::of(&task.step, "tasks");
-        match self.decide(graph, &task, &dependencies) {
+        match self.decide(graph, task, &dependencies) {
             Ok(Some(true)) => {}
             Ok(Some(false)) => {
                 self.connect(graph, &dependencies, &name);
@@ -311,7 +197,7 @@ impl Run<'_> {
                 return Ok(());
             }
         }
-        let several = match self.resolve_task(graph, &task) {
+        let several = match self.resolve_task(graph, task) {
             Ok(several) => several,
             Err(why) => {
                 if self.node(&name).is_none() {
@@ -323,7 +209,7 @@ impl Run<'_> {
                 return Ok(());
             }
         };
-        self.begin_task(graph, &task, &dependencies, several)
+        self.begin_task(graph, task, &dependencies, several)
     }
 
     /// Whether a task runs: yes, no, or not known yet.
@@ -357,7 +243,7 @@ impl Run<'_> {
                 }),
             );
         }
-        let logic = depends_logic(task, graph.dag).replace('-', "_");
+        let logic = depends_logic(task, |name| graph.task(name)).replace('-', "_");
         eval_bool(&logic, &env)
             .map(Some)
             .map_err(|error| format!("unable to evaluate expression '{logic}': {error}"))

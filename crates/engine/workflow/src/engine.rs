@@ -1,5 +1,7 @@
 //! One step of a workflow from start to end.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
 use galley_argo_workflows::{
@@ -10,20 +12,24 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::action::Action;
-use crate::run::{Halt, Holder, Opts, Run};
-use crate::seen::{Observations, PodPhase, Templates};
+use crate::run::{Halt, Holder, Known, Opts, Run};
+use crate::seen::{Observations, Templates};
+
+/// The most times a step looks again because locks were given back.
+const MAX_ROUNDS: usize = 256;
 
 /// A workflow and the templates it may use.
 #[derive(Clone, Debug)]
 pub struct Engine {
     workflow: Workflow,
     templates: Templates,
+    known: Known,
 }
 
 impl Engine {
     /// Takes up a workflow as it is stored.
     pub fn new(workflow: Workflow, templates: Templates) -> Self {
-        Engine { workflow, templates }
+        Engine { workflow, templates, known: Known::default() }
     }
 
     /// The workflow with its status, labels and annotations after the last step.
@@ -42,6 +48,7 @@ impl Engine {
         let status = self.workflow.status.take();
         self.workflow = workflow;
         self.workflow.status = status;
+        self.known = Known::default();
     }
 
     /// Moves the workflow on as far as what was seen allows, and says what to do. The same moment and the same sight
@@ -49,14 +56,14 @@ impl Engine {
     pub fn step(&mut self, now: Timestamp, seen: &Observations) -> Vec<Action> {
         // Moments are kept in whole seconds, as everywhere in Kubernetes.
         let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        let mut status = self.workflow.status.clone().unwrap_or_default();
+        let mut status = self.workflow.status.take().unwrap_or_default();
         if self.workflow.metadata.name.is_empty() {
             // Ids of nodes are made from it.
             finish(&mut status, now, WorkflowPhase::Failed, "invalid spec: metadata.name is required");
             self.keep(status);
             return Vec::new();
         }
-        let spec = match self.execution_spec(&status) {
+        let spec = match Self::execution_spec(&self.workflow.spec, &self.templates, &status) {
             Ok(spec) => spec,
             Err(why) => {
                 finish(&mut status, now, WorkflowPhase::Failed, &why);
@@ -71,7 +78,7 @@ impl Engine {
                 return Vec::new();
             }
             if self.workflow.spec.workflow_template_ref.is_some() && status.stored_spec.is_none() {
-                status.stored_spec = Some(Box::new(spec.clone()));
+                status.stored_spec = Some(Box::new(spec.clone().into_owned()));
             }
         }
         let was_done = status.phase.is_done();
@@ -88,6 +95,11 @@ impl Engine {
             actions: Vec::new(),
             wake: None,
             depth: 0,
+            families: HashMap::new(),
+            changes: 0,
+            counts: RefCell::default(),
+            known: std::mem::take(&mut self.known),
+            parents: HashMap::new(),
             deadline: None,
         };
         if !was_done {
@@ -98,10 +110,12 @@ impl Engine {
         let mut actions = std::mem::take(&mut run.actions);
         actions.extend(run.wake.map(Action::WakeAt));
         let (labels, annotations) = run.metadata();
+        let known = std::mem::take(&mut run.known);
         let status = run.status;
         self.workflow.metadata.labels.extend(labels);
         self.workflow.metadata.annotations.extend(annotations);
         self.keep(status);
+        self.known = known;
         actions
     }
 
@@ -116,13 +130,16 @@ impl Engine {
 
     /// The spec to carry out: the one kept at the start, or the run's own laid over its template's. What a person may
     /// change while it runs is always the run's own.
-    fn execution_spec(&self, status: &WorkflowStatus) -> Result<WorkflowSpec, String> {
-        let own = &self.workflow.spec;
-        let Some(reference) = &own.workflow_template_ref else { return Ok(own.clone()) };
+    fn execution_spec<'a>(
+        own: &'a WorkflowSpec,
+        templates: &Templates,
+        status: &WorkflowStatus,
+    ) -> Result<Cow<'a, WorkflowSpec>, String> {
+        let Some(reference) = &own.workflow_template_ref else { return Ok(Cow::Borrowed(own)) };
         let mut spec = match &status.stored_spec {
             Some(stored) => (**stored).clone(),
             None => {
-                let found = self.templates.spec_of(&reference.name, reference.cluster_scope);
+                let found = templates.spec_of(&reference.name, reference.cluster_scope);
                 let kind =
                     if reference.cluster_scope { "clusterworkflowtemplates" } else { "workflowtemplates" };
                 let found = found.ok_or_else(|| {
@@ -135,7 +152,7 @@ impl Engine {
         spec.shutdown.clone_from(&own.shutdown);
         spec.parallelism = own.parallelism.or(spec.parallelism);
         spec.active_deadline_seconds = own.active_deadline_seconds.or(spec.active_deadline_seconds);
-        Ok(spec)
+        Ok(Cow::Owned(spec))
     }
 }
 
@@ -164,11 +181,13 @@ fn set_condition(status: &mut WorkflowStatus, kind: &str, holds: bool) {
 
 impl Run<'_> {
     fn advance(&mut self) {
-        if self.spec.synchronization.is_some() {
-            let why = "invalid spec: spec.synchronization is not supported on one machine";
-            return finish(&mut self.status, self.now, WorkflowPhase::Failed, why);
+        self.release_locks();
+        self.forget_waiting();
+        if !self.lock_workflow() {
+            return;
         }
-        if self.status.phase.is_unknown() {
+        if matches!(self.status.phase, WorkflowPhase::Unknown | WorkflowPhase::Pending) {
+            self.status.message.clear();
             self.status.phase = WorkflowPhase::Running;
             self.status.started_at = Some(self.now);
         }
@@ -179,14 +198,60 @@ impl Run<'_> {
         self.set_computed_labels();
         self.look_at_pods();
         self.end_by_control();
+        self.release_locks();
         if self.spec.suspend == Some(true) {
             return;
         }
         if let Err(why) = self.make_claims() {
             return finish(&mut self.status, self.now, WorkflowPhase::Error, &why);
         }
-        if self.carry_out() {
-            self.end_daemons("");
+        // What gives a lock back lets others of the same run begin.
+        for _ in 0..MAX_ROUNDS {
+            if self.carry_out() {
+                self.end_daemons("");
+                break;
+            }
+            let waits = self.waits_for_lock();
+            if !waits || !self.release_locks() {
+                break;
+            }
+            self.forget_waiting();
+        }
+        if self.status.phase.is_done() {
+            self.release_locks();
+            self.forget_waiting();
+        }
+    }
+
+    /// Takes the locks of the whole run. False when it must wait.
+    fn lock_workflow(&mut self) -> bool {
+        let Some(asked) = self.spec.synchronization.clone() else { return true };
+        if self.globals.is_empty()
+            && let Err(why) = self.set_globals()
+        {
+            finish(&mut self.status, self.now, WorkflowPhase::Error, &why);
+            return false;
+        }
+        match self.acquire("", &asked) {
+            Ok(None) => true,
+            Ok(Some(_)) if self.shutdown().is_some() => {
+                let message = format!("Stopped with strategy '{}'", self.shutdown().unwrap_or_default());
+                finish(&mut self.status, self.now, WorkflowPhase::Failed, &message);
+                self.release_locks();
+                false
+            }
+            Ok(Some(held)) => {
+                if self.status.phase.is_unknown() {
+                    self.status.phase = WorkflowPhase::Pending;
+                }
+                self.status.message = held.message;
+                false
+            }
+            Err(why) => {
+                let why = format!("Failed to acquire the synchronization lock. {why}");
+                finish(&mut self.status, self.now, WorkflowPhase::Failed, &why);
+                false
+            }
         }
     }
 
@@ -282,13 +347,14 @@ impl Run<'_> {
         true
     }
 
-    /// The workflow's arguments with values from ConfigMaps filled in.
+    /// The workflow's arguments; those from ConfigMaps are read where they are used.
     fn entry_arguments(&self) -> Arguments {
         let mut given = self.spec.arguments.clone();
         for parameter in &mut given.parameters {
-            if let Some(value) = self.globals.get(&format!("workflow.parameters.{}", parameter.name)) {
+            if parameter.value_from.is_none()
+                && let Some(value) = self.globals.get(&format!("workflow.parameters.{}", parameter.name))
+            {
                 parameter.value = Some(value.as_str().into());
-                parameter.value_from = None;
             }
         }
         given
@@ -317,56 +383,6 @@ impl Run<'_> {
             }
         }
         Ok(())
-    }
-
-    /// What is left to do for pods and claims that are no longer needed.
-    fn clean_up(&mut self) {
-        let done = self.status.phase.is_done();
-        if done {
-            for pod in &self.seen.pods {
-                let ended = matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed);
-                if !ended && !pod.deleting {
-                    self.actions.push(Action::DeletePod { name: pod.name.clone() });
-                } else if ended
-                    && !pod.completed
-                    && !self.actions.contains(&Action::CompletePod { name: pod.name.clone() })
-                {
-                    self.actions.push(Action::CompletePod { name: pod.name.clone() });
-                }
-            }
-            let succeeded = self.status.phase == WorkflowPhase::Succeeded;
-            let always =
-                self.spec.volume_claim_gc.as_ref().is_some_and(|gc| gc["strategy"] == "OnWorkflowCompletion");
-            if succeeded || always {
-                for claim in std::mem::take(&mut self.status.persistent_volume_claims) {
-                    let name =
-                        claim["persistentVolumeClaim"]["claimName"].as_str().unwrap_or_default().to_owned();
-                    self.actions.push(Action::DeleteClaim { name });
-                }
-            }
-        }
-        self.collect_pods(done);
-    }
-
-    /// `podGC`.
-    fn collect_pods(&mut self, done: bool) {
-        let Some(gc) = self.spec.pod_gc.clone() else { return };
-        let strategy = gc.strategy.as_deref().unwrap_or_default();
-        let succeeded = self.status.phase == WorkflowPhase::Succeeded;
-        for pod in &self.seen.pods {
-            let Some(node) = self.status.nodes.get(&pod.node_id) else { continue };
-            let due = match strategy {
-                "OnPodCompletion" => node.phase.is_completed(),
-                "OnPodSuccess" => node.phase == NodePhase::Succeeded,
-                "OnWorkflowCompletion" => done,
-                "OnWorkflowSuccess" => done && succeeded,
-                _ => false,
-            };
-            let action = Action::DeletePod { name: pod.name.clone() };
-            if due && !pod.deleting && !self.actions.contains(&action) {
-                self.actions.push(action);
-            }
-        }
     }
 
     /// Progress and conditions.

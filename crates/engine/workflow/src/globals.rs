@@ -53,6 +53,8 @@ impl Run<'_> {
                 self.set(&format!("workflow.creationTimestamp.{letter}"), &text);
             }
         }
+        let now = self.now.to_string();
+        self.set(galley_expr::NOW, &now);
         let began = self.status.started_at.unwrap_or(self.now);
         let seconds = self.now.duration_since(began).as_secs_f64();
         self.set("workflow.duration", &format!("{seconds:.6}"));
@@ -149,7 +151,7 @@ impl Run<'_> {
                     "message": node.message,
                     "templateName": template,
                     "phase": node.phase,
-                    "podName": crate::manifest::pod_name(&self.meta.name, &node.name, template),
+                    "podName": self.pod_of(&node.name, template),
                     "finishedAt": node.finished_at.map(galley_units::rfc3339),
                 })
             })

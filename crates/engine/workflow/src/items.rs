@@ -34,11 +34,13 @@ pub(crate) fn expand(step: &Step, names: &BTreeMap<String, String>) -> Result<Ve
     let value = serde_json::to_value(&bare).map_err(|error| error.to_string())?;
     let skipped = when(step.when.as_deref().unwrap_or_default()) == Ok(false);
     let mode = if skipped { Mode::Lenient } else { Mode::Strict };
+    let mut names = names.clone();
     items
         .iter()
         .enumerate()
         .map(|(index, item)| {
-            let mut names = names.clone();
+            // What the item before gave must not be seen.
+            names.retain(|name, _| !name.starts_with("item.") && name != "item");
             let shown = describe(item, &mut names);
             let mut one: Step = substitute(&value, &names, mode)
                 .map_err(|error| error.to_string())

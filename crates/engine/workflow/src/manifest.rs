@@ -8,8 +8,10 @@ use galley_argo_workflows::{
 use galley_expr::{Mode, substitute};
 use serde_json::{Map, Value, json};
 
-use crate::run::{Holder, Opts, Run};
+use crate::artifacts::ANNOTATION_ARTIFACTS;
+use crate::run::{Holder, Opts, Run, node_id};
 use crate::seen::Wanted;
+use crate::sets;
 use crate::template::{called_name, template_name};
 
 /// The annotation in which the runtime hands back files and output.
@@ -56,6 +58,16 @@ const POD_FIELDS: [(&str, &str); 14] = [
 ];
 
 impl Run<'_> {
+    /// The name of the pod of a node, told from that of another node whose name has the same hash.
+    pub(crate) fn pod_of(&self, node: &str, template: &str) -> String {
+        let plain = pod_name(&self.meta.name, node, template);
+        let id = self.id(node);
+        match id.strip_prefix(&node_id(&self.meta.name, node)) {
+            Some(suffix) => format!("{plain}{suffix}"),
+            None => plain,
+        }
+    }
+
     /// The pod of a node: name and object.
     pub(crate) fn pod_manifest(
         &mut self,
@@ -64,19 +76,15 @@ impl Run<'_> {
         holder: &Holder,
         opts: &Opts,
     ) -> Result<(String, Value), String> {
-        let pod = pod_name(&self.meta.name, name, template_name(holder, template));
+        let pod = self.pod_of(name, template_name(holder, template));
         let result = self.result_is_read(name, &opts.boundary);
         let wanted = Wanted {
             parameters: template.outputs.parameters.clone(),
+            artifacts: self.kept_artifacts(template, &pod)?,
+            set: template.container_set.is_some(),
             result,
             daemon: template.daemon == Some(true),
         };
-        if let Some(artifact) = template.outputs.artifacts.iter().find(|artifact| !artifact.optional) {
-            return Err(format!(
-                "output artifact {} cannot be kept: there is no artifact store on one machine",
-                artifact.name
-            ));
-        }
         let mut annotations = self.pod_metadata(template, true);
         let mut labels = self.pod_metadata(template, false);
         let spec = self.pod_spec(template, &mut annotations, name, opts)?;
@@ -93,6 +101,12 @@ impl Run<'_> {
             .collect();
         if !files.is_empty() {
             annotations.insert(ANNOTATION_FILES.to_owned(), json!(files).to_string().into());
+        }
+        if let Some(text) = self.artifact_orders(template, &wanted.artifacts) {
+            annotations.insert(ANNOTATION_ARTIFACTS.to_owned(), text.into());
+        }
+        if let Some(order) = template.container_set.as_ref().and_then(sets::order_of) {
+            annotations.insert(sets::ANNOTATION_ORDER.to_owned(), order.into());
         }
         if result {
             annotations.insert(ANNOTATION_STDOUT.to_owned(), "true".into());
@@ -125,17 +139,7 @@ impl Run<'_> {
 
     /// Whether something in the parent reads the standard output of this node.
     fn result_is_read(&mut self, name: &str, boundary: &str) -> bool {
-        let Some(parent) = self.boundary_template(boundary) else { return false };
-        let kind = if parent.dag.is_some() { "tasks" } else { "steps" };
-        let called = called_name(name);
-        let Ok(text) = serde_json::to_string(&parent) else { return false };
-        [
-            format!("{kind}.{called}.outputs.result"),
-            format!("{kind}['{called}'].outputs.result"),
-            format!("{kind}[\\\"{called}\\\"].outputs.result"),
-        ]
-        .iter()
-        .any(|reference| text.contains(reference))
+        self.parent_facts(boundary).results.contains(called_name(name))
     }
 
     fn pod_metadata(&self, template: &Template, annotations: bool) -> Map<String, Value> {
@@ -156,13 +160,23 @@ impl Run<'_> {
         opts: &Opts,
     ) -> Result<Value, String> {
         let mut staged: Vec<Value> = Vec::new();
-        let mut main = self.main_container(template, annotations, &mut staged);
+        let mut set = template.container_set.as_ref().map(sets::containers_of).unwrap_or_default();
+        let at = set.iter().position(|container| container.get("name").is_some_and(|name| name == "main"));
+        let mut main = match at {
+            Some(at) => set.remove(at),
+            None if !set.is_empty() => set.remove(0),
+            None => {
+                let mut main = self.main_container(template, annotations, &mut staged);
+                main.insert("name".to_owned(), "main".into());
+                main
+            }
+        };
         self.stage_artifacts(template, &mut main, annotations, &mut staged)?;
-        main.insert("name".to_owned(), "main".into());
         let mounts = main.get("volumeMounts").and_then(Value::as_array).cloned().unwrap_or_default();
         let inits: Vec<Map<String, Value>> =
             template.init_containers.iter().map(|item| mirrored(item, &mounts)).collect();
         let mut containers = vec![main];
+        containers.extend(set);
         containers.extend(template.sidecars.iter().map(|item| mirrored(item, &mounts)));
         let mut volumes = self.used_volumes(template, containers.iter().chain(&inits))?;
         if !staged.is_empty() {
@@ -225,7 +239,7 @@ impl Run<'_> {
     ) -> Result<(), String> {
         for artifact in &template.inputs.artifacts {
             let Some(data) = artifact.raw() else {
-                if artifact.optional {
+                if artifact.optional || self.seen.abilities.artifacts {
                     continue;
                 }
                 return Err(format!(

@@ -26,7 +26,11 @@ impl Run<'_> {
             let name = node.name.clone();
             let done = node.phase;
             let outputs = node.outputs.clone();
+            self.changes += 1;
             self.status.nodes.insert(pod.node_id.clone(), node);
+            if pod.wanted.set {
+                self.look_at_set(pod);
+            }
             if let Some(outputs) = outputs {
                 self.add_global_outputs(&outputs);
             }
@@ -118,6 +122,7 @@ impl Run<'_> {
                 break;
             }
         }
+        self.read_artifacts(pod, &collected, node, &mut outputs);
         node.outputs = (!outputs.is_empty()).then_some(outputs);
     }
 
@@ -130,7 +135,18 @@ impl Run<'_> {
         scope: &str,
         opts: &Opts,
     ) -> Result<(), Halt> {
-        if !self.begin_leaf(name, template, holder, scope, opts) {
+        let set = template.container_set.as_ref();
+        let ordered = set.is_some_and(|set| crate::sets::order_of(set).is_some());
+        if ordered && !self.seen.abilities.container_order {
+            let what = "containerSet with dependencies needs a runtime that keeps the order of containers, which this one does not";
+            return Err(self.fail_or_init(name, scope, holder, opts, what));
+        }
+        let fresh = self.node(name).is_none();
+        let begins = self.begin_leaf(name, template, holder, scope, opts);
+        if fresh {
+            self.init_set(name, template, holder, scope);
+        }
+        if !begins {
             return Ok(());
         }
         let id = self.id(name);
@@ -202,9 +218,12 @@ fn exit_code(container: &ContainerSeen) -> Option<i64> {
 
 /// The exit code of the main container when only others still run, and what is wanted of it is there.
 fn main_ended(pod: &PodSeen) -> Option<i64> {
+    if pod.wanted.set {
+        return None;
+    }
     let code = exit_code(main(pod)?)?;
     let others = pod.containers.iter().any(|container| container.name != "main" && !container.init);
-    let wants = pod.wanted.result || !pod.wanted.parameters.is_empty();
+    let wants = pod.wanted.result || !pod.wanted.parameters.is_empty() || !pod.wanted.artifacts.is_empty();
     (others && (!wants || pod.collected.is_some())).then_some(code)
 }
 
@@ -237,7 +256,11 @@ fn why_failed(pod: &PodSeen) -> (NodePhase, String) {
         return (NodePhase::Failed, pod.message.clone());
     }
     let mut containers: Vec<&ContainerSeen> = pod.containers.iter().collect();
-    containers.sort_by_key(|container| (!container.init, container.name != "main"));
+    if pod.wanted.set {
+        containers.sort_by_key(|container| (!container.init, container.name.clone()));
+    } else {
+        containers.sort_by_key(|container| (!container.init, container.name != "main"));
+    }
     for container in &containers {
         match &container.state {
             ContainerState::Waiting { reason, message } if !reason.is_empty() => {
@@ -249,21 +272,31 @@ fn why_failed(pod: &PodSeen) -> (NodePhase, String) {
             }
             ContainerState::Terminated { exit_code, reason, message, .. } if *exit_code != 0 => {
                 // A sidecar that was ended from outside is none's fault.
-                if !container.init && container.name != "main" && matches!(exit_code, 137 | 143) {
+                let sidecar = !container.init && container.name != "main" && !pod.wanted.set;
+                if sidecar && matches!(exit_code, 137 | 143) {
                     continue;
                 }
                 let reason = if reason.is_empty() { "Error" } else { reason };
+                // The runtime's own, before the template's containers: artifacts that cannot be had.
+                let phase = if container.init && container.name == "init" {
+                    NodePhase::Error
+                } else {
+                    NodePhase::Failed
+                };
                 let mut what = format!("{}: {reason} (exit code {exit_code})", container.name);
                 if !message.is_empty() {
                     what = format!("{what}: {message}");
                 }
-                return (NodePhase::Failed, what);
+                return (phase, what);
             }
             _ => {}
         }
     }
     match main(pod).and_then(exit_code) {
         Some(0) => (NodePhase::Succeeded, String::new()),
+        None if pod.wanted.set && pod.containers.iter().all(|one| exit_code(one) == Some(0)) => {
+            (NodePhase::Succeeded, String::new())
+        }
         _ => (NodePhase::Failed, format!("can't find failed message for pod {}", pod.name)),
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::action::{Action, ResourceRequest, ResourceVerb};
 use crate::run::{Halt, Holder, Opts, Run};
 use crate::select::{Requirement, jq, requirements};
+use crate::template::template_name;
 
 impl Run<'_> {
     pub(crate) fn execute_resource(
@@ -22,6 +23,10 @@ impl Run<'_> {
     ) -> Result<(), Halt> {
         let Some(resource) = &template.resource else { return Ok(()) };
         if !self.begin_leaf(name, template, holder, scope, opts) {
+            return Ok(());
+        }
+        if self.is_own_pod(name, template, holder, resource) {
+            self.end_resource(name, template, NodePhase::Succeeded, "", Some(&Value::Null));
             return Ok(());
         }
         let id = self.id(name);
@@ -51,7 +56,7 @@ impl Run<'_> {
 
     fn ask(&mut self, name: &str, resource: &Resource, verb: Option<ResourceVerb>) -> Result<(), Halt> {
         let id = self.id(name);
-        let mut manifest = self.manifest_of(resource)?;
+        let (mut manifest, patch) = self.target_of(resource)?;
         let meta = &mut manifest["metadata"];
         if meta["name"].is_null()
             && let Some(prefix) = meta["generateName"].as_str()
@@ -65,29 +70,30 @@ impl Run<'_> {
         if resource.set_owner_reference {
             manifest["metadata"]["ownerReferences"] = json!([self.owner_reference()]);
         }
-        let verb = match (verb, resource.action.as_str()) {
-            (Some(verb), _) => verb,
-            (None, "get") => ResourceVerb::Get,
-            (None, "create") => ResourceVerb::Create,
-            (None, "apply") => ResourceVerb::Apply,
-            (None, "replace") => ResourceVerb::Replace,
-            (None, "patch") => ResourceVerb::Patch,
-            (None, "delete") => ResourceVerb::Delete,
-            (None, other) => {
-                return Err(Halt::Wrong(format!("`{other}` is not an action of resource templates")));
-            }
+        let verb = match verb {
+            Some(verb) => verb,
+            None => verb_of(&resource.action)?,
         };
         self.actions.push(Action::Resource(ResourceRequest {
             made_by: format!("{}/{id}", self.meta.uid.as_deref().unwrap_or_default()),
             node_id: id,
             verb,
             manifest,
+            patch,
             merge_strategy: resource.merge_strategy.clone().unwrap_or_else(|| "strategic".to_owned()),
         }));
         Ok(())
     }
 
-    fn manifest_of(&self, resource: &Resource) -> Result<Value, Halt> {
+    /// Whether a resource template would change nothing but the pod that kubectl itself runs in. There is none here.
+    fn is_own_pod(&self, name: &str, template: &Template, holder: &Holder, resource: &Resource) -> bool {
+        let own = self.pod_of(name, template_name(holder, template));
+        resource.action == "patch"
+            && named_by_flags(&resource.flags).is_some_and(|(kind, target)| kind == "Pod" && target == own)
+    }
+
+    /// The object that is meant, and the patch when the object is named by flags.
+    fn target_of(&self, resource: &Resource) -> Result<(Value, Option<Value>), Halt> {
         let Some(text) = &resource.manifest else {
             return Err(Halt::Wrong(
                 "manifestFrom needs an artifact store, which one machine does not have".to_owned(),
@@ -97,12 +103,16 @@ impl Run<'_> {
             .map_err(|problem| Halt::Wrong(problem.to_string()))?;
         let object = documents.into_iter().next().map(|document| document.value).unwrap_or_default();
         let named = object["metadata"]["name"].is_string() || object["metadata"]["generateName"].is_string();
-        if !object["kind"].is_string() || !object["apiVersion"].is_string() || !named {
-            return Err(Halt::Wrong(
-                "the manifest of a resource template needs apiVersion, kind and metadata.name".to_owned(),
-            ));
+        if object["kind"].is_string() && object["apiVersion"].is_string() && named {
+            return Ok((object, None));
         }
-        Ok(object)
+        if let Some((kind, name)) = named_by_flags(&resource.flags).filter(|_| resource.action == "patch") {
+            let target = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
+            return Ok((target, Some(object)));
+        }
+        Err(Halt::Wrong(
+            "the manifest of a resource template needs apiVersion, kind and metadata.name".to_owned(),
+        ))
     }
 
     fn judge(
@@ -183,6 +193,38 @@ impl Run<'_> {
         }
         self.mark(name, phase, Some(&message));
     }
+}
+
+fn verb_of(action: &str) -> Result<ResourceVerb, Halt> {
+    Ok(match action {
+        "get" => ResourceVerb::Get,
+        "create" => ResourceVerb::Create,
+        "apply" => ResourceVerb::Apply,
+        "replace" => ResourceVerb::Replace,
+        "patch" => ResourceVerb::Patch,
+        "delete" => ResourceVerb::Delete,
+        other => return Err(Halt::Wrong(format!("`{other}` is not an action of resource templates"))),
+    })
+}
+
+/// The kind and name that flags of kubectl give as two words (`pod NAME`) or one (`pod/NAME`); core kinds only.
+fn named_by_flags(flags: &[String]) -> Option<(&'static str, String)> {
+    let words: Vec<&str> = flags.iter().map(String::as_str).filter(|flag| !flag.starts_with('-')).collect();
+    let (kind, name) = match words[..] {
+        [word] => word.split_once('/')?,
+        [kind, name] => (kind, name),
+        _ => return None,
+    };
+    let kind = match kind.to_lowercase().trim_end_matches('s') {
+        "pod" | "po" => "Pod",
+        "configmap" | "cm" => "ConfigMap",
+        "secret" => "Secret",
+        "service" | "svc" => "Service",
+        "serviceaccount" | "sa" => "ServiceAccount",
+        "persistentvolumeclaim" | "pvc" => "PersistentVolumeClaim",
+        _ => return None,
+    };
+    Some((kind, name.to_owned()))
 }
 
 fn text_of(value: &Value) -> String {

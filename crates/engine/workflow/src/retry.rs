@@ -8,7 +8,6 @@ use galley_expr::{env_from, eval_bool};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::manifest::pod_name;
 use crate::run::{Halt, Holder, Opts, Run};
 use crate::template::{duration_of, template_name};
 
@@ -106,10 +105,7 @@ impl Run<'_> {
     ) -> Result<bool, Halt> {
         let mut locals = BTreeMap::from([("retries".to_owned(), number.to_string())]);
         if template.is_pod() {
-            locals.insert(
-                "pod.name".to_owned(),
-                pod_name(&self.meta.name, attempt, template_name(holder, template)),
-            );
+            locals.insert("pod.name".to_owned(), self.pod_of(attempt, template_name(holder, template)));
         }
         let code = before.and_then(|node| node.outputs.as_ref()?.exit_code.clone());
         locals.insert("lastRetry.exitCode".to_owned(), code.unwrap_or_else(|| "0".to_owned()));

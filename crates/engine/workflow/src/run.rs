@@ -1,6 +1,10 @@
 //! The tree of nodes during one step, and how it is changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use galley_argo_workflows::{
     Meta, NodeFlag, NodePhase, NodeStatus, NodeType, Template, TemplateRef, WorkflowSpec, WorkflowStatus,
@@ -47,10 +51,31 @@ pub(crate) struct Opts {
     pub(crate) deadline: Option<Timestamp>,
 }
 
+/// What children need to know of the template they are in.
+#[derive(Debug, Default)]
+pub(crate) struct ParentFacts {
+    pub(crate) parallelism: Option<i64>,
+    pub(crate) fail_fast: bool,
+    /// Steps or tasks whose standard output is read.
+    pub(crate) results: HashSet<String>,
+}
+
+/// From this many on, the children of a node are looked up in a set.
+const MANY: usize = 64;
+
+/// What was found out about templates; good as long as the spec is the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// Templates by scope and name, defaults filled in.
+    pub(crate) templates: HashMap<String, Arc<Template>>,
+    /// Whether they hold no tags.
+    pub(crate) plain: HashMap<String, bool>,
+}
+
 /// One step of the machine.
 pub(crate) struct Run<'a> {
     pub(crate) meta: &'a Meta,
-    pub(crate) spec: WorkflowSpec,
+    pub(crate) spec: Cow<'a, WorkflowSpec>,
     pub(crate) status: WorkflowStatus,
     pub(crate) globals: BTreeMap<String, String>,
     pub(crate) now: Timestamp,
@@ -60,6 +85,15 @@ pub(crate) struct Run<'a> {
     pub(crate) actions: Vec<Action>,
     pub(crate) wake: Option<Timestamp>,
     pub(crate) depth: usize,
+    pub(crate) known: Known,
+    /// Children of nodes that have many, by node id.
+    pub(crate) families: HashMap<String, HashSet<String>>,
+    /// How often a node was changed in this step.
+    pub(crate) changes: u64,
+    /// Counts of nodes, each with the number of changes at which it was right.
+    pub(crate) counts: RefCell<HashMap<(String, u8), (u64, usize)>>,
+    /// By node id.
+    pub(crate) parents: HashMap<String, Rc<ParentFacts>>,
     pub(crate) deadline: Option<Timestamp>,
 }
 
@@ -73,8 +107,18 @@ pub fn node_id(workflow: &str, node: &str) -> String {
 }
 
 impl Run<'_> {
+    /// The id of a node, made or not. In a run of a hundred thousand nodes two names may have the same hash; the one
+    /// that comes second gets another id, where Argo would take it for the first.
     pub(crate) fn id(&self, name: &str) -> String {
-        node_id(&self.meta.name, name)
+        let mut id = node_id(&self.meta.name, name);
+        let first = id.len();
+        let mut tries = 0;
+        while self.status.nodes.get(&id).is_some_and(|node| node.name != name) {
+            tries += 1;
+            id.truncate(first);
+            id.push_str(&format!("-{tries}"));
+        }
+        id
     }
 
     pub(crate) fn node(&self, name: &str) -> Option<&NodeStatus> {
@@ -87,6 +131,7 @@ impl Run<'_> {
 
     pub(crate) fn node_mut(&mut self, name: &str) -> Option<&mut NodeStatus> {
         let id = self.id(name);
+        self.changes += 1;
         self.status.nodes.get_mut(&id)
     }
 
@@ -137,6 +182,7 @@ impl Run<'_> {
             node_flag: opts.flag,
             ..NodeStatus::default()
         };
+        self.changes += 1;
         self.status.nodes.insert(node.id.clone(), node);
     }
 
@@ -210,10 +256,31 @@ impl Run<'_> {
 
     pub(crate) fn add_child(&mut self, parent: &str, child: &str) {
         let id = self.id(child);
-        if let Some(node) = self.node_mut(parent)
-            && !node.children.contains(&id)
-        {
-            node.children.push(id);
+        let parent = self.id(parent);
+        self.attach_child(&parent, id);
+    }
+
+    /// Long lists of children are looked up in a set.
+    fn attach_child(&mut self, parent: &str, child: String) {
+        self.changes += 1;
+        let Some(node) = self.status.nodes.get_mut(parent) else { return };
+        if node.children.len() < MANY {
+            if !node.children.contains(&child) {
+                node.children.push(child);
+            }
+            return;
+        }
+        let set = match self.families.get_mut(parent) {
+            Some(set) if set.len() == node.children.len() => set,
+            _ => {
+                let set = node.children.iter().cloned().collect();
+                self.families.insert(parent.to_owned(), set);
+                let Some(set) = self.families.get_mut(parent) else { return };
+                set
+            }
+        };
+        if set.insert(child.clone()) {
+            node.children.push(child);
         }
     }
 
@@ -221,11 +288,7 @@ impl Run<'_> {
     pub(crate) fn add_child_to(&mut self, parents: &[String], child: &str) {
         let id = self.id(child);
         for parent in parents {
-            if let Some(node) = self.status.nodes.get_mut(parent)
-                && !node.children.contains(&id)
-            {
-                node.children.push(id.clone());
-            }
+            self.attach_child(parent, id.clone());
         }
     }
 
@@ -237,7 +300,16 @@ impl Run<'_> {
             NodeType::Skipped | NodeType::Suspend | NodeType::Http | NodeType::Plugin => {
                 vec![node.id.clone()]
             }
-            NodeType::Pod | NodeType::Container => vec![node.id.clone()],
+            NodeType::Pod | NodeType::Container => {
+                // Containers of a set come after their pod and after each other.
+                let set = if node.kind == NodeType::Pod { &node.id } else { &node.boundary_id };
+                let inside = node.children.iter().filter(|child| {
+                    self.by_id(child)
+                        .is_some_and(|child| child.kind == NodeType::Container && child.boundary_id == *set)
+                });
+                let inside: Vec<String> = inside.cloned().collect();
+                if inside.is_empty() { vec![node.id.clone()] } else { through(&inside) }
+            }
             NodeType::TaskGroup if node.children.is_empty() => vec![node.id.clone()],
             NodeType::TaskGroup => through(&node.children),
             NodeType::Retry => node.children.last().cloned().into_iter().collect(),
@@ -305,26 +377,36 @@ impl Run<'_> {
         self.wake = Some(self.wake.map_or(moment, |known| known.min(moment)));
     }
 
-    fn count(&self, boundary: &str, is: impl Fn(&NodeStatus) -> bool) -> usize {
-        self.status
+    /// Counts nodes; a count is taken again only when a node has changed since.
+    fn count(&self, boundary: &str, what: u8, is: impl Fn(&NodeStatus) -> bool) -> usize {
+        let key = (boundary.to_owned(), what);
+        if let Some((at, known)) = self.counts.borrow().get(&key)
+            && *at == self.changes
+        {
+            return *known;
+        }
+        let counted = self
+            .status
             .nodes
             .values()
             .filter(|node| boundary.is_empty() || node.boundary_id == boundary)
             .filter(|node| is(node))
-            .count()
+            .count();
+        self.counts.borrow_mut().insert(key, (self.changes, counted));
+        counted
     }
 
     /// Pods under way, of a boundary or of the whole workflow.
     pub(crate) fn active_pods(&self, boundary: &str) -> usize {
-        self.count(boundary, |node| node.kind == NodeType::Pod && !node.phase.is_fulfilled())
+        self.count(boundary, 0, |node| node.kind == NodeType::Pod && !node.phase.is_fulfilled())
     }
 
     pub(crate) fn active_children(&self, boundary: &str) -> usize {
-        self.count(boundary, |node| counts(node) && !node.phase.is_fulfilled())
+        self.count(boundary, 1, |node| counts(node) && !node.phase.is_fulfilled())
     }
 
     pub(crate) fn bad_children(&self, boundary: &str) -> usize {
-        self.count(boundary, |node| counts(node) && node.phase.is_bad())
+        self.count(boundary, 2, |node| counts(node) && node.phase.is_bad())
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use galley_argo_workflows::{ANNOTATION_NODE_ID, LABEL_COMPLETED, Parameter, TemplateSource, WorkflowSpec};
+use galley_argo_workflows::{
+    ANNOTATION_NODE_ID, Artifact, LABEL_COMPLETED, Parameter, TemplateSource, WorkflowSpec,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,6 +24,53 @@ pub struct Observations {
     pub parameters: BTreeMap<String, BTreeMap<String, String>>,
     /// Caches: ConfigMap name, then key and entry.
     pub caches: BTreeMap<String, BTreeMap<String, String>>,
+    /// Answers to HTTP requests.
+    pub http: Vec<HttpSeen>,
+    /// Locks by name, as others stand to them. A mutex that is not here is free; a semaphore that is not here has no
+    /// size and cannot be taken.
+    pub locks: BTreeMap<String, LockSeen>,
+    /// What the runtime of the pods can do.
+    pub abilities: Abilities,
+}
+
+/// What the runtime of the pods can do beyond running containers. What it cannot do is refused with a reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// It fetches and keeps artifacts (annotation `runtime.galley.dev/artifacts`).
+    pub artifacts: bool,
+    /// It keeps the order of containers (annotation `runtime.galley.dev/container-dependencies`).
+    pub container_order: bool,
+}
+
+/// A lock as other runs stand to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LockSeen {
+    /// How many may hold it.
+    pub limit: i64,
+    /// How many holders of other runs it has.
+    pub others: usize,
+    /// How many of other runs wait for it since before this run.
+    pub ahead: usize,
+}
+
+/// What came of an HTTP request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpSeen {
+    /// The node that asked.
+    pub node_id: String,
+    /// The answer, or why there is none.
+    pub result: Result<HttpAnswer, String>,
+}
+
+/// The answer to an HTTP request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HttpAnswer {
+    /// The status code.
+    pub status: u16,
+    /// The body as text.
+    pub body: String,
+    /// The headers.
+    pub headers: BTreeMap<String, Vec<String>>,
 }
 
 /// Templates of other objects.
@@ -68,6 +117,8 @@ pub struct PodSeen {
     pub host: String,
     /// Its address.
     pub ip: String,
+    /// Labels that templates gave it; those of the engine are left out.
+    pub labels: BTreeMap<String, String>,
     /// Whether its label says that the engine is done with it.
     pub completed: bool,
     /// Whether it is being deleted.
@@ -131,6 +182,10 @@ pub struct Collected {
     pub missing: Vec<String>,
     /// Standard output.
     pub stdout: Option<String>,
+    /// Output artifacts that were kept, by name; `None` from a runtime that keeps none.
+    pub artifacts: Option<Vec<String>>,
+    /// Why an output artifact could not be kept, by name. One that was just not there is in neither.
+    pub artifact_errors: BTreeMap<String, String>,
 }
 
 /// What a node wants of its pod: kept in the pod, so that it can be read back without the template.
@@ -138,6 +193,11 @@ pub struct Collected {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Wanted {
     pub(crate) parameters: Vec<Parameter>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) artifacts: Vec<Artifact>,
+    /// Whether the pod is a set of containers.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) set: bool,
     pub(crate) result: bool,
     pub(crate) daemon: bool,
 }
@@ -176,6 +236,7 @@ impl PodSeen {
             message: text(&status["message"]),
             host: text(&pod["spec"]["nodeName"]),
             ip: text(&status["podIP"]),
+            labels: labels_of(&meta["labels"]),
             completed: meta["labels"][LABEL_COMPLETED] == "true",
             deleting: meta["deletionTimestamp"].is_string(),
             containers: all,
@@ -185,6 +246,13 @@ impl PodSeen {
                 .unwrap_or_default(),
         })
     }
+}
+
+fn labels_of(labels: &Value) -> BTreeMap<String, String> {
+    let own = labels.as_object().into_iter().flatten();
+    own.filter(|(name, _)| !name.starts_with("workflows.argoproj.io/"))
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect()
 }
 
 fn container(item: &Value, init: bool) -> ContainerSeen {

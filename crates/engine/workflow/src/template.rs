@@ -1,12 +1,13 @@
 //! One template: found, given its arguments, and carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use galley_argo_workflows::{Arguments, NodePhase, NodeType, Template, with_defaults};
 use galley_expr::{Mode, substitute};
 
-use crate::manifest::pod_name;
-use crate::run::{Halt, Holder, Opts, Run};
+use crate::run::{Halt, Holder, Opts, ParentFacts, Run};
 
 /// A recursion deeper than this is refused, as in Argo.
 const MAX_DEPTH: usize = 100;
@@ -14,25 +15,55 @@ const MAX_DEPTH: usize = 100;
 impl Run<'_> {
     /// Finds the template of a holder and the scope in which its own names are looked up. Templates of other objects
     /// are kept in the status, so that a change in the middle of a run does not reach it.
-    pub(crate) fn resolve(&mut self, holder: &Holder, scope: &str) -> Result<(Template, String), String> {
-        let (template, inner) = if let Some(inline) = &holder.inline {
-            ((**inline).clone(), scope.to_owned())
-        } else if let Some(reference) = &holder.template_ref {
-            let kind = if reference.cluster_scope { "cluster" } else { "namespaced" };
-            let inner = format!("{kind}/{}", reference.name);
-            (self.stored(&inner, &reference.template)?, inner)
-        } else if scope.starts_with("local/") {
-            let found = self.spec.templates.iter().find(|template| template.name == holder.template);
-            let found = found.ok_or_else(|| format!("template {} not found in workflow", holder.template))?;
-            (found.clone(), scope.to_owned())
-        } else {
-            (self.stored(scope, &holder.template)?, scope.to_owned())
+    pub(crate) fn resolve(
+        &mut self,
+        holder: &Holder,
+        scope: &str,
+    ) -> Result<(Arc<Template>, String), String> {
+        if let Some(inline) = &holder.inline {
+            return Ok((Arc::new(self.complete((**inline).clone())), scope.to_owned()));
+        }
+        let (inner, name) = match &holder.template_ref {
+            Some(reference) => {
+                let kind = if reference.cluster_scope { "cluster" } else { "namespaced" };
+                (format!("{kind}/{}", reference.name), reference.template.clone())
+            }
+            None => (scope.to_owned(), holder.template.clone()),
         };
-        let template = match &self.spec.template_defaults {
+        let key = format!("{inner}/{name}");
+        if let Some(known) = self.known.templates.get(&key) {
+            return Ok((Arc::clone(known), inner));
+        }
+        let found = if inner.starts_with("local/") && holder.template_ref.is_none() {
+            let found = self.spec.templates.iter().find(|template| template.name == name);
+            found.cloned().ok_or_else(|| format!("template {name} not found in workflow"))?
+        } else {
+            self.stored(&inner, &name)?
+        };
+        let found = Arc::new(self.complete(found));
+        self.known.templates.insert(key, Arc::clone(&found));
+        Ok((found, inner))
+    }
+
+    fn complete(&self, template: Template) -> Template {
+        match &self.spec.template_defaults {
             Some(defaults) => with_defaults(&template, defaults),
             None => template,
-        };
-        Ok((template, inner))
+        }
+    }
+
+    /// Whether a template holds nothing that could be replaced. Big graphs often do not, and replacing is dear.
+    fn is_plain(&mut self, template: &Arc<Template>, inner: &str) -> bool {
+        if template.is_leaf() || template.name.is_empty() || !template.inputs.is_empty() {
+            return false;
+        }
+        let key = format!("{inner}/{}", template.name);
+        if let Some(known) = self.known.plain.get(&key) {
+            return *known;
+        }
+        let plain = serde_json::to_string(&**template).is_ok_and(|text| !text.contains("{{"));
+        self.known.plain.insert(key, plain);
+        plain
     }
 
     fn stored(&mut self, scope: &str, name: &str) -> Result<Template, String> {
@@ -187,32 +218,51 @@ impl Run<'_> {
             Ok(found) => found,
             Err(why) => return Err(self.fail_or_init(name, scope, holder, opts, &why)),
         };
+        if self.node(name).is_none() {
+            self.check_limits(opts)?;
+        }
         let retries = found.retry_strategy.is_some() || self.spec.retry_strategy.is_some();
         let mut locals = BTreeMap::from([("node.name".to_owned(), name.to_owned())]);
         if found.is_pod() && !retries {
-            locals.insert(
-                "pod.name".to_owned(),
-                pod_name(&self.meta.name, name, template_name(holder, &found)),
-            );
+            locals.insert("pod.name".to_owned(), self.pod_of(name, template_name(holder, &found)));
         }
         if let Some((kind, called)) = &holder.called {
             locals.insert(format!("{kind}.name"), called.clone());
         }
-        let template = match self.process(&found, given, &locals) {
+        let processed = if holder.inline.is_none() && self.is_plain(&found, &inner) {
+            Ok(Arc::clone(&found))
+        } else {
+            self.process(&found, given, &locals).map(Arc::new)
+        };
+        let template = match processed {
             Ok(template) => template,
             Err(why) => return Err(self.fail_or_init(name, scope, holder, opts, &why)),
         };
-        self.check_limits(name, &template, opts)?;
+        if self.node(name).is_some() {
+            self.check_fail_fast(name, &template)?;
+        }
         if self.is_fulfilled(name) {
             return Ok(true);
         }
-        if self.check_cache(name, &template, scope, holder, opts)? {
+        if !self.lock_template(name, &template, holder, scope, opts)? {
             return Ok(true);
         }
-        if retries {
-            return self.execute_retried(name, &template, holder, scope, &inner, opts);
+        // A node that waited for a lock is made anew; only its beginning stays.
+        let id = self.id(name);
+        let waited = self.node(name).is_some_and(|node| node.synchronization_status.is_some());
+        self.changes += u64::from(waited);
+        let before = waited.then(|| self.status.nodes.remove(&id)).flatten();
+        let result = if self.check_cache(name, &template, scope, holder, opts)? {
+            Ok(true)
+        } else if retries {
+            self.execute_retried(name, &template, holder, scope, &inner, opts)
+        } else {
+            self.dispatch(name, &template, holder, scope, &inner, opts)
+        };
+        if let Some((before, node)) = before.zip(self.node_mut(name)) {
+            node.started_at = before.started_at;
         }
-        self.dispatch(name, &template, holder, scope, &inner, opts)
+        result
     }
 
     /// Carries out a template whose names are replaced, by its kind.
@@ -225,11 +275,10 @@ impl Run<'_> {
         inner: &str,
         opts: &Opts,
     ) -> Result<bool, Halt> {
-        if template.synchronization.is_some() {
-            let what = "synchronization of templates is not supported on one machine; use `parallelism`";
-            return Err(self.fail_or_init(name, scope, holder, opts, what));
-        }
-        let result = if template.container.is_some() || template.script.is_some() {
+        let result = if template.container.is_some()
+            || template.script.is_some()
+            || template.container_set.is_some()
+        {
             self.execute_pod(name, template, holder, scope, opts)
         } else if template.steps.is_some() {
             self.execute_steps(name, template, holder, scope, inner, opts)
@@ -239,6 +288,8 @@ impl Run<'_> {
             self.execute_suspend(name, template, holder, scope, opts)
         } else if template.resource.is_some() {
             self.execute_resource(name, template, holder, scope, opts)
+        } else if template.http.is_some() {
+            self.execute_http(name, template, holder, scope, opts)
         } else {
             let kind = template.kinds().first().copied().unwrap_or_default();
             let what = match kind {
@@ -257,20 +308,16 @@ impl Run<'_> {
         }
     }
 
-    /// Whether limits of parallelism allow the node to begin; `failFast` templates are ended here.
-    fn check_limits(&mut self, name: &str, template: &Template, opts: &Opts) -> Result<(), Halt> {
-        let exists = self.node(name).is_some();
-        if exists {
-            return self.check_fail_fast(name, template);
-        }
+    /// Whether limits of parallelism allow a new node to begin.
+    fn check_limits(&mut self, opts: &Opts) -> Result<(), Halt> {
         if self.spec.parallelism.is_some_and(|limit| self.active_pods("") as i64 >= limit) {
             return Err(Halt::Busy);
         }
         if opts.boundary.is_empty() {
             return Ok(());
         }
-        let Some(parent) = self.boundary_template(&opts.boundary) else { return Ok(()) };
-        if parent.fail_fast == Some(true) && self.bad_children(&opts.boundary) > 0 {
+        let parent = self.parent_facts(&opts.boundary);
+        if parent.fail_fast && self.bad_children(&opts.boundary) > 0 {
             return Err(Halt::Busy);
         }
         let retried = opts.flag.is_some_and(|flag| flag.retried);
@@ -283,6 +330,7 @@ impl Run<'_> {
         }
     }
 
+    /// Ends templates with `failFast` that have failed children.
     fn check_fail_fast(&mut self, name: &str, template: &Template) -> Result<(), Halt> {
         let id = self.id(name);
         let parent = template.fail_fast == Some(true) && !template.is_leaf();
@@ -299,13 +347,52 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// What children need to know of the template of a steps or DAG node; looked up once in a step.
+    pub(crate) fn parent_facts(&mut self, id: &str) -> Rc<ParentFacts> {
+        if let Some(known) = self.parents.get(id) {
+            return Rc::clone(known);
+        }
+        let facts = Rc::new(self.boundary_template(id).map_or_else(ParentFacts::default, |parent| {
+            let text = serde_json::to_string(&*parent).unwrap_or_default();
+            ParentFacts {
+                parallelism: parent.parallelism,
+                fail_fast: parent.fail_fast == Some(true),
+                results: results_read(&text, if parent.dag.is_some() { "tasks" } else { "steps" }),
+            }
+        }));
+        self.parents.insert(id.to_owned(), Rc::clone(&facts));
+        facts
+    }
+
+    /// Whether nothing about a node can change before its pod does: a plain pod that was seen, of a template without
+    /// times and attempts.
+    pub(crate) fn is_quiet(&self, name: &str) -> bool {
+        let id = self.id(name);
+        let Some(node) = self.by_id(&id) else { return false };
+        let waits = node.kind == NodeType::Pod && !node.phase.is_fulfilled();
+        if !waits || !self.pods.contains_key(id.as_str()) || self.spec.template_defaults.is_some() {
+            return false;
+        }
+        if node.template_ref.is_some() || !node.template_scope.starts_with("local/") {
+            return false;
+        }
+        let found = self.spec.templates.iter().find(|template| template.name == node.template_name);
+        self.spec.retry_strategy.is_none()
+            && found.is_some_and(|template| {
+                template.timeout.is_none()
+                    && template.active_deadline_seconds.is_none()
+                    && template.retry_strategy.is_none()
+                    && (template.container.is_some() || template.script.is_some())
+            })
+    }
+
     /// The template of a steps or DAG node.
-    pub(crate) fn boundary_template(&mut self, id: &str) -> Option<Template> {
+    pub(crate) fn boundary_template(&mut self, id: &str) -> Option<Arc<Template>> {
         let node = self.by_id(id)?.clone();
         let holder =
             Holder { template: node.template_name, template_ref: node.template_ref, ..Holder::default() };
         if holder.template.is_empty() && holder.template_ref.is_none() {
-            return self.inline_template(id);
+            return self.inline_template(id).map(Arc::new);
         }
         self.resolve(&holder, &node.template_scope).ok().map(|(template, _)| template)
     }
@@ -319,75 +406,6 @@ impl Run<'_> {
         let tasks = parent.dag.iter().flat_map(|dag| &dag.tasks).map(|task| &task.step);
         steps.chain(tasks).find(|step| step.name == called)?.inline.as_deref().cloned()
     }
-
-    fn execute_suspend(
-        &mut self,
-        name: &str,
-        template: &Template,
-        holder: &Holder,
-        scope: &str,
-        opts: &Opts,
-    ) -> Result<(), Halt> {
-        if self.node(name).is_none() {
-            self.init_executable(name, NodeType::Suspend, scope, template, holder, opts, NodePhase::Pending);
-            self.add_supplied(name, template);
-        }
-        let duration =
-            template.suspend.as_ref().and_then(|suspend| suspend.duration.as_deref()).unwrap_or_default();
-        if !duration.is_empty() {
-            let wait = duration_of(duration)?;
-            let began = self.node(name).and_then(|node| node.started_at).unwrap_or(self.now);
-            let until = began.checked_add(wait).unwrap_or(jiff::Timestamp::MAX);
-            if self.now >= until {
-                self.use_supplied_defaults(name)?;
-                self.mark(name, NodePhase::Succeeded, None);
-                return Ok(());
-            }
-            self.wake_at(until);
-        }
-        self.mark(name, NodePhase::Running, None);
-        Ok(())
-    }
-
-    /// Outputs that a person will supply are listed from the start.
-    fn add_supplied(&mut self, name: &str, template: &Template) {
-        let supplied: Vec<_> = template
-            .outputs
-            .parameters
-            .iter()
-            .filter(|parameter| parameter.value_from.as_ref().is_some_and(|from| from.supplied.is_some()))
-            .cloned()
-            .map(|mut parameter| {
-                let input =
-                    template.inputs.parameter(&parameter.name).and_then(|input| input.default.clone());
-                if let Some(from) = &mut parameter.value_from {
-                    from.default = from.default.take().or(input);
-                }
-                parameter
-            })
-            .collect();
-        if !supplied.is_empty()
-            && let Some(node) = self.node_mut(name)
-        {
-            node.outputs.get_or_insert_default().parameters = supplied;
-        }
-    }
-
-    fn use_supplied_defaults(&mut self, name: &str) -> Result<(), Halt> {
-        let Some(outputs) = self.node_mut(name).and_then(|node| node.outputs.as_mut()) else { return Ok(()) };
-        for parameter in &mut outputs.parameters {
-            if parameter.value.is_none() {
-                let default = parameter.value_from.as_ref().and_then(|from| from.default.clone());
-                parameter.value = Some(default.ok_or_else(|| {
-                    Halt::Wrong(format!(
-                        "raw output parameter '{}' has not been set and does not have a default value",
-                        parameter.name
-                    ))
-                })?);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The name of a template for a pod's name.
@@ -397,6 +415,27 @@ pub(crate) fn template_name<'a>(holder: &'a Holder, template: &'a Template) -> &
         None if !holder.template.is_empty() => &holder.template,
         None => &template.name,
     }
+}
+
+/// The names of the steps or tasks whose standard output a template's text reads.
+fn results_read(text: &str, kind: &str) -> HashSet<String> {
+    const WANTED: &str = ".outputs.result";
+    let mut found = HashSet::new();
+    for (at, _) in text.match_indices(WANTED) {
+        let before = &text[..at];
+        let name = match before.chars().last() {
+            Some(']') => {
+                let inside = before.rfind('[').map_or("", |open| &before[open + 1..before.len() - 1]);
+                inside.trim_matches(|c| matches!(c, '\'' | '"' | '\\'))
+            }
+            _ => before.rfind('.').map_or("", |dot| &before[dot + 1..]),
+        };
+        let start = before.len().saturating_sub(name.len() + kind.len() + 6);
+        if before[before.ceil_char_boundary(start)..].contains(kind) {
+            found.insert(name.to_owned());
+        }
+    }
+    found
 }
 
 /// The step or task that made a node: its name without items, attempts and groups behind it.
@@ -431,5 +470,13 @@ mod tests {
         assert_eq!(called_name("w.fanout1(0:1)(0)[0]"), "fanout1");
         assert_eq!(called_name("w[0].step"), "step");
         assert_eq!(called_name("w.each(0:a.b)"), "each");
+    }
+
+    #[test]
+    fn read_results_are_found() {
+        let text = r#"{{tasks.a-1.outputs.result}} {{=tasks['b'].outputs.result}} {{=tasks[\"c\"].outputs.result}} {{steps.d.outputs.result}}"#;
+        let mut found: Vec<String> = results_read(text, "tasks").into_iter().collect();
+        found.sort();
+        assert_eq!(found, ["a-1", "b", "c"]);
     }
 }

@@ -386,8 +386,16 @@ pub(crate) fn repeat(source: &str, times: i64) -> Result<String, String> {
     Ok(source.repeat(times))
 }
 
+/// Reads base64 (standard alphabet, padded).
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn decode_base64(source: &str) -> Result<Vec<u8>, String> {
+    STANDARD.decode(source).map_err(|error| error.to_string())
+}
+
 pub(crate) fn decode(source: &str) -> Result<String, String> {
-    let bytes = STANDARD.decode(source).map_err(|error| error.to_string())?;
+    let bytes = decode_base64(source)?;
     String::from_utf8(bytes).map_err(|error| error.to_string())
 }
 

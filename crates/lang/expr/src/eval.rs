@@ -215,7 +215,8 @@ impl Machine<'_> {
             return Err(self.error(format!("`{name}` is not a function")));
         }
         let args = args.iter().map(|arg| self.run(arg)).collect::<Result<Vec<_>, _>>()?;
-        sprig::call(name, &args).map_err(|what| self.error(what))
+        let now = self.env.get(crate::NOW).and_then(Value::as_str).and_then(|text| text.parse().ok());
+        sprig::call(name, &args, now).map_err(|what| self.error(what))
     }
 
     fn unary(&mut self, op: &str, of: &Node) -> Result<Value, ExprError> {
@@ -398,6 +399,20 @@ mod tests {
         check("not (1 == 1.0)", json!(false));
         check("2 in 1..4", json!(true));
         check("5 not in [1, 2]", json!(true));
+    }
+
+    #[test]
+    fn the_whole_of_sprig() {
+        check("sprig.snakecase('SourDough')", json!("sour_dough"));
+        check("sprig.substr(0, 4, s)", json!("Sour"));
+        check("sprig.until(3)", json!([0, 1, 2]));
+        check("sprig.semverCompare('>=1.2', '1.3.0')", json!(true));
+        let env = Env::from_iter([(crate::NOW.to_owned(), json!("2026-11-05T10:00:00Z"))]);
+        assert_eq!(eval("sprig.date('2006-01-02', 'x')", &env), Ok(json!("2026-11-05")));
+        assert_eq!(eval("sprig.date('15:04', sprig.now())", &env), Ok(json!("10:00")));
+        fails("sprig.nope(1)", "unknown function sprig.nope in `sprig.nope(1)`");
+        assert!(eval("sprig.now()", &Env::new()).is_err());
+        assert!(eval("sprig.env('HOME')", &Env::new()).is_err());
     }
 
     #[test]

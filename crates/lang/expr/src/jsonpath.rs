@@ -1,5 +1,5 @@
-//! JSONPath, the part that workflows use: members, indices, wildcards, recursive descent and filters with one
-//! comparison (`[?(@.name=="rye")]`). What is not read is told so.
+//! JSONPath, the part that workflows use: members, indices, slices, wildcards, recursive descent and filters of
+//! comparisons with `&&` and `||` (`[?(@.name=="rye" && @.age>1)]`). What is not read is told so.
 
 use serde_json::Value;
 
@@ -8,11 +8,16 @@ enum Step {
     Index(i64),
     All,
     Below,
-    /// Items whose member at a path compares so with a value; without a comparison, items that have it.
-    Where {
-        path: Vec<String>,
-        test: Option<(&'static str, Value)>,
-    },
+    /// Items from one index to before another.
+    Slice(i64, i64),
+    /// Items for which all tests of one of the groups hold.
+    Where(Vec<Vec<Test>>),
+}
+
+/// The member at a path compares so with a value; without a comparison, it is there.
+struct Test {
+    path: Vec<String>,
+    wanted: Option<(&'static str, Value)>,
 }
 
 /// Finds `path` (such as `$.loaves[1].name` or kubectl's `{.metadata.name}`) in a document. A path without
@@ -25,7 +30,8 @@ pub fn json_path(document: &Value, path: &str) -> Result<Value, String> {
     let inner = trimmed.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(trimmed);
     let inner = inner.trim().strip_prefix('$').unwrap_or(inner.trim());
     let steps = parse(inner).ok_or_else(|| format!("`{path}` is not a JSONPath this program reads"))?;
-    let many = steps.iter().any(|step| matches!(step, Step::All | Step::Below | Step::Where { .. }));
+    let many =
+        steps.iter().any(|step| matches!(step, Step::All | Step::Below | Step::Slice(..) | Step::Where(_)));
     let mut found = vec![document];
     for step in &steps {
         let mut next = Vec::new();
@@ -50,8 +56,14 @@ fn follow<'a>(value: &'a Value, step: &Step, found: &mut Vec<&'a Value>) {
         }
         (Step::All, Value::Object(map)) => found.extend(map.values()),
         (Step::All, Value::Array(items)) => found.extend(items),
-        (Step::Where { path, test }, Value::Array(items)) => {
-            found.extend(items.iter().filter(|item| holds(item, path, test.as_ref())));
+        (Step::Slice(from, to), Value::Array(items)) => {
+            let length = items.len() as i64;
+            let bound = |at: i64| (if at < 0 { at + length } else { at }).clamp(0, length) as usize;
+            found.extend(items.iter().take(bound(*to)).skip(bound(*from)));
+        }
+        (Step::Where(groups), Value::Array(items)) => {
+            let fits = |item: &&Value| groups.iter().any(|group| group.iter().all(|test| holds(item, test)));
+            found.extend(items.iter().filter(fits));
         }
         (Step::Below, value) => {
             found.push(value);
@@ -65,10 +77,10 @@ fn follow<'a>(value: &'a Value, step: &Step, found: &mut Vec<&'a Value>) {
     }
 }
 
-fn holds(item: &Value, path: &[String], test: Option<&(&'static str, Value)>) -> bool {
-    let found = path.iter().try_fold(item, |value, name| value.get(name));
-    let (Some(found), Some((operator, wanted))) = (found, test) else {
-        return found.is_some() && test.is_none();
+fn holds(item: &Value, test: &Test) -> bool {
+    let found = test.path.iter().try_fold(item, |value, name| value.get(name));
+    let (Some(found), Some((operator, wanted))) = (found, &test.wanted) else {
+        return found.is_some() && test.wanted.is_none();
     };
     let order = match (found.as_f64(), wanted.as_f64()) {
         (Some(a), Some(b)) => a.partial_cmp(&b),
@@ -84,12 +96,18 @@ fn holds(item: &Value, path: &[String], test: Option<&(&'static str, Value)>) ->
     }
 }
 
-/// `@.a.b == "text"` inside `[?( )]`.
+/// What is inside `[?( )]`.
 fn filter(text: &str) -> Option<Step> {
+    let group = |group: &str| group.split("&&").map(comparison).collect::<Option<Vec<Test>>>();
+    text.split("||").map(group).collect::<Option<Vec<_>>>().map(Step::Where)
+}
+
+/// `@.a.b == "text"`.
+fn comparison(text: &str) -> Option<Test> {
     let found = ["==", "!=", ">=", "<=", ">", "<"]
         .into_iter()
         .find_map(|op| text.split_once(op).map(|(a, b)| (a, op, b)));
-    let (path, test) = match found {
+    let (path, wanted) = match found {
         None => (text, None),
         Some((path, operator, value)) => {
             let value = value.trim();
@@ -101,7 +119,7 @@ fn filter(text: &str) -> Option<Step> {
     };
     let path = path.trim().strip_prefix('@')?;
     let path = path.split('.').filter(|name| !name.is_empty()).map(|name| name.trim().to_owned()).collect();
-    Some(Step::Where { path, test })
+    Some(Test { path, wanted })
 }
 
 fn parse(path: &str) -> Option<Vec<Step>> {
@@ -163,6 +181,12 @@ fn bracket<'a>(rest: &'a str, steps: &mut Vec<Step>) -> Option<&'a str> {
     }
     let end = rest.find(']')?;
     let inside = rest[..end].trim();
+    if let Some((from, to)) = inside.split_once(':') {
+        let bound =
+            |text: &str, none| if text.trim().is_empty() { Some(none) } else { text.trim().parse().ok() };
+        steps.push(Step::Slice(bound(from, 0)?, bound(to, i64::MAX)?));
+        return Some(&rest[end + 1..]);
+    }
     steps.push(if inside == "*" { Step::All } else { Step::Index(inside.parse().ok()?) });
     Some(&rest[end + 1..])
 }
@@ -187,6 +211,10 @@ mod tests {
         check("$.a[?(@.n=='x')]", json!([]));
         check("$.a[?(@.n)].n", json!([1, 2]));
         assert!(json_path(&document, "$.a[?(@.n > )]").is_err());
-        assert!(json_path(&document, "$.a[0:1]").is_err());
+        check("$.a[0:1].n", json!([1]));
+        check("$.a[-1:]", json!([{"n": 2}]));
+        check("$.a[?(@.n>1 && @.n<3)].n", json!([2]));
+        check("$.a[?(@.n==1 || @.n==2)].n", json!([1, 2]));
+        assert!(json_path(&document, "$.a[0:1:2]").is_err());
     }
 }

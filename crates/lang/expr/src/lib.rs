@@ -21,12 +21,17 @@ mod sprig;
 mod tags;
 mod when;
 
+pub use builtin::decode_base64;
 pub use eval::{Env, env_from, eval, eval_bool};
 pub use gojson::{go_json, go_number};
 pub use jsonpath::json_path;
 pub use names::names_of;
 pub use tags::{Mode, TagError, substitute, substitute_text, tags_of};
 pub use when::{WhenError, when};
+
+/// The name under which an environment holds the moment of the evaluation (RFC 3339), for functions of time. No
+/// expression can write it.
+pub const NOW: &str = "$now";
 
 /// What went wrong with an expression; the text is the one expr-lang gives, with the place inside the expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,15 +1,19 @@
-//! The `sprig.` functions that expressions of workflows use. The list grows when a file needs more.
+//! The `sprig.` functions of expressions: those that take and give plain values are here, all others are those of
+//! templates (`galley_sprig`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use galley_sprig::value::{IntType, Value as Library};
+use galley_sprig::{Context, Param, Time};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sha2::Digest as _;
 
 use crate::builtin::{decode, repeat};
 use crate::eval::{int, text};
 
-/// Calls `sprig.name(args)`.
-pub(crate) fn call(name: &str, args: &[Value]) -> Result<Value, String> {
+/// Calls `sprig.name(args)`. `now` is the moment of the evaluation, if it is known.
+pub(crate) fn call(name: &str, args: &[Value], now: Option<Timestamp>) -> Result<Value, String> {
     let arg = |at: usize| args.get(at).ok_or_else(|| format!("not enough arguments for sprig.{name}"));
     let string = |at: usize| arg(at).map(text);
     let whole = |at: usize| number(arg(at)?);
@@ -82,8 +86,48 @@ pub(crate) fn call(name: &str, args: &[Value]) -> Result<Value, String> {
             // Go writes groups as `${1}`; so does the regex crate.
             pattern(&string(0)?)?.replace_all(&string(1)?, string(2)?.as_str()).into_owned().into()
         }
-        _ => return Err(format!("unknown function sprig.{name}")),
+        _ => return library(name, args, now),
     })
+}
+
+/// A function of the library of templates. What would depend on chance is refused: a step that is looked at twice
+/// must be the same both times.
+fn library(name: &str, args: &[Value], now: Option<Timestamp>) -> Result<Value, String> {
+    const NOT_HERE: [&str; 3] = ["env", "expandenv", "getHostByName"];
+    let function = galley_sprig::find(name).filter(|_| !NOT_HERE.contains(&name));
+    let function = function.ok_or_else(|| format!("unknown function sprig.{name}"))?;
+    let params = function.params.iter().chain(function.rest.iter().cycle());
+    if args.len() < function.params.len() {
+        return Err(format!("not enough arguments for sprig.{name}"));
+    }
+    let given: Vec<Library> = args
+        .iter()
+        .zip(params)
+        .map(|(arg, param)| param.accept(passed(arg, *param)))
+        .collect::<Result<_, _>>()?;
+    if given.len() < args.len() {
+        return Err(format!("too many arguments for sprig.{name}"));
+    }
+    let context = now.map_or_else(Context::default, Context::at);
+    match (function.run)(&context, &given)? {
+        Library::Time(time) => Ok(time.timestamp().to_string().into()),
+        other => galley_sprig::to_json_value(&other),
+    }
+}
+
+/// A value as the library takes it: whole numbers are integers, moments are written in full.
+fn passed(value: &Value, param: Param) -> Library {
+    match (value, param) {
+        (Value::Number(number), Param::Int | Param::Any) if number.is_i64() => {
+            Library::Int(number.as_i64().unwrap_or(0), IntType::Int)
+        }
+        (Value::String(text), Param::Time) => match text.parse::<Timestamp>() {
+            Ok(moment) => Library::Time(Time::utc(moment)),
+            Err(_) => Library::text(text),
+        },
+        (Value::Array(items), Param::Texts) => Library::texts(items.iter().map(text)),
+        (other, _) => Library::from_json(other),
+    }
 }
 
 fn number(value: &Value) -> Result<i64, String> {

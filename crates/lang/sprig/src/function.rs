@@ -75,6 +75,11 @@ impl Context {
         Context { now: Some(now), random: Some(RefCell::new(random)) }
     }
 
+    /// A context with a time and no randomness.
+    pub fn at(now: Timestamp) -> Context {
+        Context { now: Some(now), random: None }
+    }
+
     /// The time, if it was given.
     pub(crate) fn now(&self) -> Result<Time, String> {
         self.now.map(Time::utc).ok_or_else(|| {

@@ -1,5 +1,7 @@
 //! Which tasks a task waits for, and under what condition.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 
 use crate::template::{Dag, DagTask};
@@ -68,12 +70,11 @@ pub(crate) fn unknown_results(task: &DagTask) -> Option<(String, String)> {
 }
 
 /// The condition of a task as an expression over results, bare names expanded; empty when it waits for nothing.
-pub fn depends_logic(task: &DagTask, dag: &Dag) -> String {
+/// `find` gives the tasks of the DAG by name.
+pub fn depends_logic<'a>(task: &DagTask, find: impl Fn(&str) -> Option<&'a DagTask>) -> String {
     let expand = |name: &str| {
         let mut results = vec!["Succeeded", "Skipped", "Daemoned"];
-        if let Some(on) =
-            dag.tasks.iter().find(|task| task.step.name == name).and_then(|task| task.step.continue_on)
-        {
+        if let Some(on) = find(name).and_then(|task| task.step.continue_on) {
             results.extend(on.error.then_some("Errored"));
             results.extend(on.failed.then_some("Failed"));
         }
@@ -98,7 +99,8 @@ pub fn depends_logic(task: &DagTask, dag: &Dag) -> String {
 
 /// The tasks that no other waits for, by name.
 pub fn leaf_tasks(dag: &Dag) -> Vec<String> {
-    let waited: Vec<String> = dag.tasks.iter().flat_map(|task| dependencies_of(task).into_keys()).collect();
+    let waited: HashSet<String> =
+        dag.tasks.iter().flat_map(|task| dependencies_of(task).into_keys()).collect();
     let mut leaves: Vec<String> =
         dag.tasks.iter().map(|task| task.step.name.clone()).filter(|name| !waited.contains(name)).collect();
     leaves.sort();
@@ -127,7 +129,7 @@ mod tests {
             ..Dag::default()
         };
         assert_eq!(
-            depends_logic(&last, &dag),
+            depends_logic(&last, |name| dag.tasks.iter().find(|task| task.step.name == name)),
             "(a-1.Succeeded || a-1.Skipped || a-1.Daemoned) && !(b.Failed || c.AnySucceeded)"
         );
         let found: Vec<_> = dependencies_of(&last).into_iter().collect();
@@ -148,6 +150,7 @@ mod tests {
         first.step.continue_on = Some(ContinueOn { failed: true, error: false });
         let second = DagTask { dependencies: vec!["a".into()], ..task("b", "") };
         let dag = Dag { tasks: vec![first, second.clone()], ..Dag::default() };
-        assert_eq!(depends_logic(&second, &dag), "(a.Succeeded || a.Skipped || a.Daemoned || a.Failed)");
+        let find = |name: &str| dag.tasks.iter().find(|task| task.step.name == name);
+        assert_eq!(depends_logic(&second, find), "(a.Succeeded || a.Skipped || a.Daemoned || a.Failed)");
     }
 }

@@ -284,6 +284,7 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
         }
     }
     if let Some(expression) = retry.and_then(|retry| retry.expression.as_deref())
+        && !expression.contains("{{")
         && let Err(error) = galley_expr::names_of(expression)
     {
         problems.push(place.problem(
@@ -292,24 +293,19 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
             format!("The expression cannot be read: {error}"),
         ));
     }
-    for (set, what) in [
-        (template.http.is_some(), "http"),
-        (template.plugin.is_some(), "plugin"),
-        (template.data.is_some(), "data"),
-        (template.container_set.is_some(), "containerSet"),
-        (template.synchronization.is_some(), "synchronization"),
+    for (set, what, remedy) in [
+        (
+            template.plugin.is_some(),
+            "plugin",
+            "Executor plugins are programs of a cluster; use a container or an `http` template.",
+        ),
+        (template.data.is_some(), "data", "List the artifacts in a container or script instead."),
     ] {
         if set {
-            let problem = place.problem(
-                "G0506",
-                &format!("{pointer}/{what}"),
-                format!("`{what}` is not available on one machine."),
-            );
-            problems.push(problem.try_this("Use containers, scripts and `parallelism` instead."));
+            let what = format!("`{what}` is not available on one machine.");
+            let place_of = template.kinds().first().copied().unwrap_or_default();
+            problems.push(place.problem("G0506", &format!("{pointer}/{place_of}"), what).try_this(remedy));
         }
-    }
-    if template.is_leaf() {
-        artifacts(place, template, pointer, problems);
     }
     for (group, steps) in template.steps.iter().flatten().enumerate() {
         for (at, step) in steps.0.iter().enumerate() {
@@ -328,21 +324,6 @@ fn thorough(place: &Place, template: &Template, pointer: &str, problems: &mut Ve
                 format!("`depends` cannot be read: {error}"),
             ));
         }
-    }
-}
-
-/// Artifacts need a store; only raw inputs do without.
-fn artifacts(place: &Place, template: &Template, pointer: &str, problems: &mut Vec<Problem>) {
-    let inputs = template.inputs.artifacts.iter().map(|artifact| ("inputs", artifact)).enumerate();
-    let outputs = template.outputs.artifacts.iter().map(|artifact| ("outputs", artifact)).enumerate();
-    for (index, (side, artifact)) in inputs.chain(outputs) {
-        if artifact.optional || (side == "inputs" && artifact.raw().is_some()) {
-            continue;
-        }
-        let what =
-            format!("Artifact `{}` needs an artifact store, which one machine does not have.", artifact.name);
-        let problem = place.problem("G0506", &format!("{pointer}/{side}/artifacts/{index}"), what);
-        problems.push(problem.try_this("Use a parameter, a volume, or `optional: true`."));
     }
 }
 

@@ -9,6 +9,7 @@
 mod dag;
 mod files;
 mod io;
+mod locks;
 mod merge;
 mod objects;
 mod scope;
@@ -20,6 +21,7 @@ mod template;
 pub use dag::{Dependency, dependencies_of, depends_logic, leaf_tasks};
 pub use files::{Externals, Manifest, check_files, parse_and_check};
 pub use io::{AnyString, Arguments, Artifact, Inputs, Outputs, Parameter, ValueFrom};
+pub use locks::{LockStatus, MutexHolding, NodeLockStatus, SemaphoreHolding, lock_names};
 pub use merge::{execution_spec, lay, with_defaults};
 pub use objects::{
     ClusterWorkflowTemplate, CronWorkflow, CronWorkflowSpec, CronWorkflowStatus, LabelsFrom, Meta,

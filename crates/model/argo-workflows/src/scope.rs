@@ -14,6 +14,7 @@ use crate::template::{Step, Template};
 pub(crate) struct Scope {
     names: BTreeSet<String>,
     any_item: bool,
+    any_parameter: bool,
 }
 
 /// Beginnings of tags that are references; every other tag passes as text.
@@ -35,19 +36,34 @@ impl Scope {
         self.names.insert(name.into());
     }
 
+    /// Templates may read parameters that only a run of them has.
+    pub(crate) fn allow_any_parameter(&mut self) {
+        self.any_parameter = true;
+    }
+
     /// The first tag of a value that refers to something unknown.
     pub(crate) fn unknown_in(&self, value: &impl Serialize) -> Option<String> {
+        self.unknown_in_but(value, &|_| false)
+    }
+
+    /// The first tag of a value that refers to something unknown, also to `also`.
+    pub(crate) fn unknown_in_but(
+        &self,
+        value: &impl Serialize,
+        also: &dyn Fn(&str) -> bool,
+    ) -> Option<String> {
         let value = serde_json::to_value(value).ok()?;
         let mut found = None;
         each_text(&value, &mut |text| {
             if found.is_none() {
-                found = tags_of(text).into_iter().find(|tag| !self.knows(tag)).map(str::to_owned);
+                found =
+                    tags_of(text).into_iter().find(|tag| !self.knows(tag) && !also(tag)).map(str::to_owned);
             }
         });
         found
     }
 
-    fn knows(&self, tag: &str) -> bool {
+    pub(crate) fn knows(&self, tag: &str) -> bool {
         let name = tag.trim();
         if tag.starts_with('=')
             || !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -58,6 +74,7 @@ impl Scope {
         self.names.contains(name)
             || LATE.iter().any(|prefix| name.starts_with(prefix))
             || (self.any_item && name.starts_with("item."))
+            || (self.any_parameter && name.starts_with("workflow.parameters."))
     }
 
     /// What the whole workflow knows.

@@ -92,6 +92,7 @@ pub fn check_workflow_template(
     }
     let mut globals = Scope::of_workflow(&template.metadata, spec);
     globals.add("workflow.failures");
+    globals.allow_any_parameter();
     let checker = Checker { spec, source, globals, pointer_base: "/spec" };
     checker.arguments("spec.arguments.", &spec.arguments, "/spec/arguments", true)?;
     if let Some(entrypoint) = spec.entrypoint.as_deref().filter(|name| !name.is_empty()) {

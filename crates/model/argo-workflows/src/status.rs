@@ -45,6 +45,9 @@ pub struct WorkflowStatus {
     /// Completed, PodRunning and others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Locks that are held and waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synchronization: Option<Box<crate::locks::LockStatus>>,
     /// Fields this program does not know.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -263,6 +266,9 @@ pub struct NodeStatus {
     /// What the cache said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memoization_status: Option<MemoizationStatus>,
+    /// What it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synchronization_status: Option<crate::locks::NodeLockStatus>,
     /// Fields this program does not know.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -281,6 +287,14 @@ pub struct MemoizationStatus {
 }
 
 impl NodeStatus {
+    /// Whether it has no nodes of its own below it.
+    pub fn is_leaf_kind(&self) -> bool {
+        !matches!(
+            self.kind,
+            NodeType::Steps | NodeType::Dag | NodeType::StepGroup | NodeType::TaskGroup | NodeType::Retry
+        )
+    }
+
     /// Whether what comes after it may begin: it has ended, or it is a daemon that serves.
     pub fn is_fulfilled(&self) -> bool {
         self.phase.is_fulfilled() || (self.daemoned == Some(true) && self.phase != NodePhase::Pending)

@@ -9,7 +9,7 @@ use crate::error::code_of;
 use crate::objects::Watch;
 use crate::reconcile::Memory;
 use crate::service::{Context, Key};
-use crate::{Error, objects};
+use crate::{Error, http, objects};
 
 /// The label that says what a ConfigMap is for.
 pub(crate) const LABEL_CONFIG_MAP: &str = "workflows.argoproj.io/configmap-type";
@@ -52,8 +52,15 @@ pub(crate) async fn act(
                 .insert(request.node_id.clone(), ResourceSeen { node_id: request.node_id.clone(), result });
             Ok(true)
         }
+        Action::Http(request) => {
+            http::send(context, key, memory, request);
+            Ok(false)
+        }
         Action::CreateClaim { manifest } => create_claim(context, key, memory, manifest).await,
-        Action::DeleteClaim { name } => delete(context, key, "PersistentVolumeClaim", &name).await,
+        Action::DeleteClaim { name } => {
+            memory.claims.remove(&name);
+            delete(context, key, "PersistentVolumeClaim", &name).await
+        }
         Action::SaveCache { cache, key: entry_key, entry } => {
             save_cache(context, key, &cache, &entry_key, entry).await
         }

@@ -20,7 +20,7 @@ use crate::api::{self, argo, as_cron, as_workflow, typed, within};
 use crate::error::code_of;
 
 /// How often a write is repeated when somebody else was faster.
-const TRIES: usize = 20;
+pub(crate) const TRIES: usize = 20;
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,7 +209,7 @@ fn give(
     Ok(())
 }
 
-async fn find(client: &Client, namespace: &str, name: &str) -> Result<DynamicObject, Problem> {
+pub(crate) async fn find(client: &Client, namespace: &str, name: &str) -> Result<DynamicObject, Problem> {
     let found = api::workflow(client, namespace, name).await?;
     found.ok_or_else(|| {
         Problem::new("G0510", Kind::NotFound, format!("There is no workflow `{name}` in {namespace}."))
@@ -283,7 +283,17 @@ async fn try_resume(client: &Client, namespace: &str, name: &str) -> Result<(), 
     Err(Problem::new("G0512", Kind::Conflict, format!("Nothing in workflow `{name}` waits to be resumed.")))
 }
 
-fn refuse_ended(workflow: &Workflow) -> Result<(), Problem> {
+/// Lets a workflow rest: what runs goes on, nothing new begins until it is resumed.
+///
+/// # Errors
+/// When there is no such workflow, or when it has ended.
+pub async fn suspend(client: &Client, namespace: &str, name: &str) -> Result<(), Problem> {
+    let object = find(client, namespace, name).await?;
+    refuse_ended(&typed(&object)?)?;
+    patch_spec(client, namespace, name, json!({"suspend": true})).await
+}
+
+pub(crate) fn refuse_ended(workflow: &Workflow) -> Result<(), Problem> {
     let phase = workflow.status.as_ref().map_or(WorkflowPhase::Unknown, |status| status.phase);
     if phase.is_done() {
         let what = format!("Workflow `{}` has ended already: {}.", workflow.metadata.name, phase.as_str());
@@ -311,7 +321,17 @@ pub async fn terminate(client: &Client, namespace: &str, name: &str) -> Result<(
 async fn shut_down(client: &Client, namespace: &str, name: &str, how: &str) -> Result<(), Problem> {
     let object = find(client, namespace, name).await?;
     refuse_ended(&typed(&object)?)?;
-    let patch = Patch::Merge(json!({"spec": {"shutdown": how}}));
+    patch_spec(client, namespace, name, json!({"shutdown": how})).await
+}
+
+/// Changes the spec of a workflow by a merge patch.
+pub(crate) async fn patch_spec(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    spec: Value,
+) -> Result<(), Problem> {
+    let patch = Patch::Merge(json!({"spec": spec}));
     let workflows = within(client, namespace, &argo("Workflow"));
     let mut tries = 0;
     loop {
@@ -319,7 +339,7 @@ async fn shut_down(client: &Client, namespace: &str, name: &str, how: &str) -> R
             Ok(_) => return Ok(()),
             // The controller wrote in between.
             Err(error) if code_of(&error) == Some(409) && tries < TRIES => tries += 1,
-            Err(error) => return Err(Error::api("ending the workflow")(error).into()),
+            Err(error) => return Err(Error::api("changing the workflow")(error).into()),
         }
     }
 }

@@ -8,18 +8,28 @@
 //!
 //! Map: `service` (watches and tasks), `queue` (one task for a key at a time), `reconcile` (one look at a workflow),
 //! `act` (what the engine asks for), `objects` (objects of resource templates), `cron` (CronWorkflows), `door` (what
-//! people do: submit, resume, stop, terminate, wait).
+//! people do: submit, suspend, resume, stop, terminate, wait), `again` (retry, resubmit), `nodes` (nodes changed by
+//! hand), `locks` (mutexes and semaphores of all workflows), `http` (requests of http templates), `artifacts`
+//! (a store in a folder, for the runtime of the pods).
 
 mod act;
+mod again;
 mod api;
+mod artifacts;
 mod cron;
 mod door;
 mod error;
+mod http;
+mod locks;
+mod nodes;
 mod objects;
 mod queue;
 mod reconcile;
 mod service;
 
-pub use door::{SubmitFrom, resume, stop, submit, submit_as, terminate, wait};
+pub use again::{resubmit, retry};
+pub use artifacts::{ArtifactStore, Kept};
+pub use door::{SubmitFrom, resume, stop, submit, submit_as, suspend, terminate, wait};
 pub use error::Error;
+pub use nodes::{NodeChange, change_nodes};
 pub use service::{Config, Deps, Service};

@@ -109,6 +109,8 @@ pub(crate) async fn perform(context: &Context, key: &Key, request: &ResourceRequ
     let object = |value: &Value| {
         serde_json::from_value::<DynamicObject>(value.clone()).map_err(|error| error.to_string())
     };
+    // The object may be named by flags; the manifest is then only its name.
+    let patch = request.patch.as_ref().unwrap_or(&manifest);
     let result = match request.verb {
         ResourceVerb::Get | ResourceVerb::Watch => api.get(&name).await,
         ResourceVerb::Create => match object(&manifest) {
@@ -130,8 +132,8 @@ pub(crate) async fn perform(context: &Context, key: &Key, request: &ResourceRequ
                         .to_owned(),
                 ));
             }
-            "merge" => api.patch(&name, &PatchParams::default(), &Patch::Merge(&manifest)).await,
-            _ => api.patch(&name, &PatchParams::default(), &Patch::Strategic(&manifest)).await,
+            "merge" => api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await,
+            _ => api.patch(&name, &PatchParams::default(), &Patch::Strategic(patch)).await,
         },
         ResourceVerb::Delete => match api.delete(&name, &DeleteParams::background()).await {
             Ok(_) => return Ok(Ok(Value::Null)),

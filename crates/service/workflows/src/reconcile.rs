@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use galley_argo_workflows::{Kind, LABEL_WORKFLOW, Workflow, WorkflowPhase, WorkflowStatus, check_shape};
-use galley_workflow::{Action, Engine, Observations, PodSeen, ResourceRequest, ResourceSeen, Templates};
+use galley_workflow::{
+    Abilities, Action, Engine, Observations, PodSeen, ResourceRequest, ResourceSeen, Templates,
+};
 use jiff::Timestamp;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -14,7 +16,7 @@ use crate::api::{self, argo, as_workflow, core, to_value, within};
 use crate::error::code_of;
 use crate::queue::Outcome;
 use crate::service::{Context, Key};
-use crate::{Error, act, objects};
+use crate::{Error, act, http, locks, objects};
 
 /// The most steps within one look; each follows from something learnt in the one before.
 const MAX_STEPS: usize = 64;
@@ -32,6 +34,8 @@ pub(crate) struct Memory {
     pub(crate) awaited: HashMap<String, (ResourceRequest, objects::Watch)>,
     /// Claims that were made.
     pub(crate) claims: BTreeSet<String>,
+    /// HTTP requests that were sent, by node id; the answers come in by themselves.
+    pub(crate) requests: HashMap<String, http::Pending>,
 }
 
 /// Looks at a workflow and says when to look again.
@@ -53,6 +57,7 @@ async fn reconcile(context: &Context, key: &Key, memory: &mut Memory) -> Result<
     for _ in 0..MAX_STEPS {
         let Some(object) = api::workflow(&context.client, &key.namespace, &key.name).await? else {
             context.forget(key);
+            locks::forget(context, key).await;
             return Ok(Outcome::Done);
         };
         if object.metadata.deletion_timestamp.is_some() {
@@ -66,16 +71,28 @@ async fn reconcile(context: &Context, key: &Key, memory: &mut Memory) -> Result<
         if let Some(outcome) = expire(context, key, &workflow).await? {
             return Ok(outcome);
         }
-        let seen = observe(context, key, &object, &workflow, memory).await?;
         let templates = if needs_templates(&workflow) {
             api::templates(&context.client, &key.namespace).await?
         } else {
             Templates::default()
         };
+        let mut seen = observe(context, key, &object, &workflow, memory).await?;
+        // Two workflows that want the same lock are not looked at side by side.
+        let mut table = None;
+        if locks::uses(&workflow, &templates) {
+            let mut guard = context.locks.lock().await;
+            seen.locks = guard.seen(context, key, &workflow).await?;
+            table = Some(guard);
+        }
         let mut engine = Engine::new(workflow.clone(), templates);
         let now = context.clock.now();
         let actions = engine.step(now, &seen);
         write(context, key, &object, &workflow, engine.workflow()).await?;
+        if let Some(mut guard) = table {
+            let woken = guard.note(key, engine.workflow());
+            drop(guard);
+            locks::wake(context, woken).await;
+        }
         let mut wake = None;
         let mut learnt = false;
         for action in actions {
@@ -199,6 +216,11 @@ async fn observe(
     let is_own =
         |pod: &&DynamicObject| pod.metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid);
     let mut seen = Observations {
+        abilities: Abilities {
+            artifacts: context.config.artifacts,
+            container_order: context.config.container_order,
+        },
+        http: memory.requests.iter().filter_map(|(id, pending)| pending.answer(id)).collect(),
         pods: list.iter().filter(is_own).filter_map(|pod| PodSeen::from_pod(&to_value(pod))).collect(),
         refused: memory.refused.clone(),
         ..Observations::default()
@@ -293,4 +315,5 @@ fn forget_ended(memory: &mut Memory, status: &WorkflowStatus) {
     memory.refused.retain(|id, _| lives(id));
     memory.answers.retain(|id, _| lives(id));
     memory.awaited.retain(|id, _| lives(id));
+    memory.requests.retain(|id, _| lives(id));
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{argo, core};
-use crate::{cron, queue, reconcile};
+use crate::{cron, locks, queue, reconcile};
 
 /// Settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,11 +22,19 @@ use crate::{cron, queue, reconcile};
 pub struct Config {
     /// How many workflows are looked at at one time.
     pub workers: usize,
+    /// Whether the runtime of the pods fetches and keeps artifacts (annotation `runtime.galley.dev/artifacts`).
+    /// Without it, templates with artifacts other than raw ones end with an error that says so.
+    pub artifacts: bool,
+    /// Whether the runtime of the pods keeps the order of containers (annotation
+    /// `runtime.galley.dev/container-dependencies`). Without it, container sets end with an error that says so.
+    pub container_order: bool,
+    /// How many HTTP requests of workflows are under way at one time.
+    pub http_requests: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { workers: 8 }
+        Config { workers: 8, artifacts: false, container_order: false, http_requests: 32 }
     }
 }
 
@@ -40,7 +48,7 @@ pub struct Deps {
 }
 
 /// Namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) namespace: String,
     pub(crate) name: String,
@@ -58,6 +66,11 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) workflows: mpsc::Sender<Key>,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) config: Config,
+    /// The locks of all workflows. Whoever looks at a workflow with locks holds it.
+    pub(crate) locks: tokio::sync::Mutex<locks::Table>,
+    /// Limits HTTP requests.
+    pub(crate) http: Arc<tokio::sync::Semaphore>,
     memory: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<reconcile::Memory>>>>,
     /// Moments of CronWorkflows that pass without a run.
     pub(crate) left_out: Mutex<HashMap<Key, jiff::Timestamp>>,
@@ -96,6 +109,9 @@ impl Service {
             clock: self.deps.clock,
             workflows: workflows.clone(),
             shutdown: shutdown.clone(),
+            http: Arc::new(tokio::sync::Semaphore::new(self.config.http_requests.max(1))),
+            config: self.config.clone(),
+            locks: tokio::sync::Mutex::default(),
             memory: Mutex::default(),
             left_out: Mutex::default(),
         });

@@ -1,10 +1,11 @@
 //! A small cluster for tests: it runs pods by the outcomes of a recording, keeps objects and a clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use galley_argo_workflows::{Workflow, WorkflowSpec};
 use galley_workflow::{
-    Action, Engine, Observations, PodSeen, ResourceRequest, ResourceSeen, ResourceVerb, Templates,
+    Abilities, Action, Engine, HttpAnswer, HttpSeen, Observations, PodSeen, ResourceRequest, ResourceSeen,
+    ResourceVerb, Templates,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -16,6 +17,10 @@ pub struct Outcome {
     pub reason: String,
     pub files: BTreeMap<String, String>,
     pub stdout: Option<String>,
+    /// Output artifacts that are there.
+    pub artifacts: Vec<String>,
+    /// How the containers of a set end, by name.
+    pub containers: BTreeMap<String, i64>,
     /// The pod fails with this message of its own, at its deadline.
     pub too_long: Option<String>,
 }
@@ -44,6 +49,8 @@ pub struct Cluster<'a> {
     outcome: Box<dyn Fn(&str) -> Outcome + 'a>,
     job_fails: Box<dyn Fn(&str) -> bool + 'a>,
     deeds: Vec<Deed>,
+    /// Keys in the artifact store.
+    keys: BTreeSet<String>,
     /// The most pods that ran at one time.
     pub peak: usize,
 }
@@ -76,10 +83,14 @@ impl<'a> Cluster<'a> {
             pods: BTreeMap::new(),
             objects: BTreeMap::new(),
             asked: BTreeMap::new(),
-            seen: Observations::default(),
+            seen: Observations {
+                abilities: Abilities { artifacts: true, container_order: true },
+                ..Observations::default()
+            },
             outcome: Box::new(outcome),
             job_fails: Box::new(job_fails),
             deeds,
+            keys: BTreeSet::new(),
             peak: 0,
         }
     }
@@ -175,10 +186,15 @@ impl<'a> Cluster<'a> {
                             Some("Pod was active on the node longer than the specified deadline".to_owned());
                     }
                     pod.ends = self.now + SignedDuration::from_secs(seconds.min(limit));
+                    if let Some(why) = missing_input(&pod.object, &self.keys) {
+                        pod.object["status"] = json!({"phase": "Failed", "initContainerStatuses": [{"name": "init",
+                            "state": {"terminated": {"exitCode": 64, "reason": "Error", "message": why}}}]});
+                        continue;
+                    }
                     pod.object["status"] = json!({"phase": "Running", "podIP": "10.88.0.9",
                         "containerStatuses": [{"name": "main", "ready": true, "state": {"running": {}}}]});
                 }
-                Some("Running") if self.now >= pod.ends => end(pod),
+                Some("Running") if self.now >= pod.ends => end(pod, &mut self.keys),
                 _ => {}
             }
         }
@@ -201,6 +217,11 @@ impl<'a> Cluster<'a> {
                 false
             }
             Action::Resource(request) => self.resource(request, workflow),
+            Action::Http(request) => {
+                let answer = HttpAnswer { status: 200, body: request.url.clone(), ..HttpAnswer::default() };
+                self.seen.http.push(HttpSeen { node_id: request.node_id, result: Ok(answer) });
+                true
+            }
             Action::CreateClaim { .. } | Action::DeleteClaim { .. } => false,
             Action::WakeAt(_) => unreachable!("handled by the caller"),
         }
@@ -264,7 +285,47 @@ impl<'a> Cluster<'a> {
     }
 }
 
-fn end(pod: &mut Pod) {
+/// Why the input artifacts of a pod cannot be had.
+fn missing_input(pod: &Value, keys: &BTreeSet<String>) -> Option<String> {
+    let orders = pod["metadata"]["annotations"][galley_workflow::ANNOTATION_ARTIFACTS].as_str()?;
+    let orders: Value = serde_json::from_str(orders).unwrap();
+    let missing = |artifact: &&Value| {
+        let wanted = artifact["s3"]["key"].as_str();
+        wanted.is_some_and(|wanted| {
+            !keys.iter().any(|key| wanted == key || wanted.starts_with(&format!("{key}/")))
+        })
+    };
+    let first =
+        orders["inputs"].as_array()?.iter().filter(|artifact| artifact["optional"] != true).find(missing)?;
+    let name = first["name"].as_str().unwrap();
+    Some(format!("artifact {name} failed to load: The specified key does not exist."))
+}
+
+/// How the containers of a set have ended: those whose needs failed did not begin.
+fn set_statuses(pod: &Pod, order: &str) -> Value {
+    let order: BTreeMap<String, Vec<String>> = serde_json::from_str(order).unwrap();
+    let mut codes = pod.outcome.containers.clone();
+    let mut list = Vec::new();
+    for container in pod.object["spec"]["containers"].as_array().unwrap() {
+        let name = container["name"].as_str().unwrap();
+        let needs = order.get(name).cloned().unwrap_or_default();
+        let bad = needs.iter().find(|need| codes.get(*need).copied().unwrap_or(0) != 0);
+        let message =
+            bad.map(|need| format!("dependency \"{need}\" exited with non-zero code: {}", codes[need]));
+        if message.is_some() {
+            codes.insert(name.to_owned(), 64);
+        }
+        let code = codes.get(name).copied().unwrap_or(0);
+        let reason = if code == 0 { "Completed" } else { "Error" };
+        list.push(json!({"name": name, "state": {"terminated": {"exitCode": code, "reason": reason, "message": message}}}));
+    }
+    list.into()
+}
+
+fn end(pod: &mut Pod, keys: &mut BTreeSet<String>) {
+    let order = pod.object["metadata"]["annotations"]["runtime.galley.dev/container-dependencies"].as_str();
+    let is_set = order.is_some() || !pod.outcome.containers.is_empty();
+    let set = is_set.then(|| set_statuses(pod, order.unwrap_or("{}")));
     let outcome = &pod.outcome;
     let failed = outcome.exit_code != 0 || outcome.too_long.is_some();
     let mut status = json!({
@@ -276,6 +337,11 @@ fn end(pod: &mut Pod) {
     if let Some(message) = &outcome.too_long {
         status["message"] = message.clone().into();
     }
+    if let Some(set) = set {
+        let bad = set.as_array().unwrap().iter().any(|one| one["state"]["terminated"]["exitCode"] != 0);
+        status["phase"] = if bad { "Failed" } else { "Succeeded" }.into();
+        status["containerStatuses"] = set;
+    }
     pod.object["status"] = status;
     let annotations = &mut pod.object["metadata"]["annotations"];
     let wanted: Vec<String> = annotations["runtime.galley.dev/collect-files"]
@@ -286,8 +352,18 @@ fn end(pod: &mut Pod) {
         wanted.into_iter().partition(|path| outcome.files.contains_key(path));
     let files: BTreeMap<&String, &String> = there.iter().map(|path| (path, &outcome.files[path])).collect();
     let stdout = annotations["runtime.galley.dev/collect-stdout"].is_string().then_some(&outcome.stdout);
+    let orders = annotations[galley_workflow::ANNOTATION_ARTIFACTS].as_str().unwrap_or("{}");
+    let orders: Value = serde_json::from_str(orders).unwrap();
+    let mut kept = Vec::new();
+    for artifact in orders["outputs"].as_array().into_iter().flatten() {
+        let name = artifact["name"].as_str().unwrap();
+        if outcome.artifacts.iter().any(|known| known == name) {
+            kept.push(name.to_owned());
+            keys.extend(artifact["s3"]["key"].as_str().map(str::to_owned));
+        }
+    }
     annotations["runtime.galley.dev/collected"] =
-        json!({"files": files, "missing": missing, "stdout": stdout}).to_string().into();
+        json!({"files": files, "missing": missing, "stdout": stdout, "artifacts": kept}).to_string().into();
 }
 
 /// Templates from the documents of a file.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use galley_argo_workflows::{NodePhase, Workflow, WorkflowPhase};
-use galley_workflow::{Action, Engine, Observations, PodSeen, Templates, node_id, pod_name};
+use galley_workflow::{
+    Action, Engine, Observations, PodSeen, RetryOptions, Templates, node_id, outline, pod_name, retry,
+};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -238,6 +240,142 @@ fn claims_are_made_mounted_and_removed() {
     assert_eq!(first_pod(spec.clone())["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"], "w-work");
     let (ended, _) = play(spec, ok);
     assert!(ended.status.unwrap().persistent_volume_claims.is_empty());
+}
+
+/// What waits for a lock says so in the status, and begins when the lock is free.
+#[test]
+fn a_mutex_lets_one_in_and_the_others_wait() {
+    let spec = json!({"entrypoint": "main", "templates": [
+        {"name": "main", "steps": [[{"name": "in", "template": "in", "withItems": [1, 2, 3]}]]},
+        {"name": "in", "synchronization": {"mutexes": [{"name": "oven"}]}, "container": {"image": "i", "command": ["sleep", "2"]}},
+    ]});
+    let mut engine = Engine::new(workflow(spec.clone()), Templates::default());
+    engine.step(start(), &Observations::default());
+    let locks = engine.status().synchronization.clone().unwrap();
+    assert_eq!(
+        locks.all_held(),
+        [("n/Mutex/oven", format!("n/w/{}", node_id("w", "w[0].in(0:1)")).as_str())]
+    );
+    assert_eq!(locks.all_waiting(), ["n/Mutex/oven"]);
+    let waiting = &engine.status().nodes[&node_id("w", "w[0].in(2:3)")];
+    assert_eq!(waiting.message, "Waiting for n/Mutex/oven lock. Lock status: 0/1");
+    let (ended, peak) = play(spec, ok);
+    let status = ended.status.unwrap();
+    assert_eq!((status.phase, peak), (WorkflowPhase::Succeeded, 1));
+    assert_eq!(status.synchronization, None);
+    assert!(status.nodes.values().all(|node| node.synchronization_status.is_none()));
+}
+
+/// Two names with the same hash are two nodes with two pods: nothing is lost.
+#[test]
+fn names_with_the_same_hash_are_told_apart() {
+    let mut by_hash: BTreeMap<String, String> = BTreeMap::new();
+    let (one, other) = (0..u32::MAX)
+        .find_map(|at| {
+            let task = format!("t{at}");
+            let id = node_id("w", &format!("w.{task}"));
+            by_hash.insert(id, task.clone()).map(|before| (before, task))
+        })
+        .unwrap();
+    let spec = json!({"entrypoint": "main", "templates": [
+        {"name": "main", "dag": {"tasks": [
+            {"name": one, "template": "run"}, {"name": other, "template": "run"},
+            {"name": "last", "template": "run", "depends": format!("{one} && {other}")},
+        ]}},
+        {"name": "run", "container": {"image": "i", "command": ["run"]}},
+    ]});
+    let ran = std::cell::RefCell::new(Vec::new());
+    let (ended, _) = play(spec, |node| {
+        ran.borrow_mut().push(node.to_owned());
+        Outcome::default()
+    });
+    let status = ended.status.unwrap();
+    assert_eq!((status.phase, status.nodes.len()), (WorkflowPhase::Succeeded, 4));
+    let mut ran = ran.into_inner();
+    ran.sort();
+    let mut expected = vec!["w.last".to_owned(), format!("w.{one}"), format!("w.{other}")];
+    expected.sort();
+    assert_eq!(ran, expected);
+}
+
+/// A chain is as long as it likes: nothing in the engine goes as deep as a graph.
+#[test]
+fn long_chains_do_not_exhaust_the_stack() {
+    let tasks: Vec<Value> = (0..5000)
+        .map(|at| {
+            let mut task = json!({"name": format!("t{at}"), "template": "run"});
+            if at > 0 {
+                task["depends"] = format!("t{}.Succeeded", at - 1).into();
+            }
+            task
+        })
+        .collect();
+    let spec = json!({"entrypoint": "main", "templates": [
+        {"name": "main", "dag": {"tasks": tasks}}, {"name": "run", "container": {"image": "i", "command": ["run"]}}]});
+    let (ended, _) = play(spec, |_| Outcome { exit_code: 1, ..Outcome::default() });
+    let status = ended.status.unwrap();
+    assert_eq!((status.phase, status.nodes.len()), (WorkflowPhase::Failed, 5001));
+    let omitted = status.nodes.values().filter(|node| node.phase == NodePhase::Omitted).count();
+    assert_eq!(omitted, 4999);
+}
+
+/// What a retry leaves is run, and nothing else; the result is as if nothing had failed.
+#[test]
+fn a_retry_ends_as_if_nothing_had_failed() {
+    let spec = json!({"entrypoint": "main", "templates": [
+        {"name": "main", "dag": {"failFast": false, "tasks": [
+            {"name": "a", "template": "run"},
+            {"name": "each", "template": "inner", "depends": "a", "withItems": [1, 2]},
+            {"name": "last", "template": "run", "depends": "each"},
+        ]}},
+        {"name": "inner", "steps": [[{"name": "x", "template": "tries"}], [{"name": "y", "template": "run"}]]},
+        {"name": "tries", "retryStrategy": {"limit": 1}, "container": {"image": "i", "command": ["run"]}},
+        {"name": "run", "container": {"image": "i", "command": ["run"]}},
+    ]});
+    let bad =
+        |node: &str| Outcome { exit_code: i64::from(node.contains("(1:2)[0].x")), ..Outcome::default() };
+    let (failed, _) = play(spec.clone(), bad);
+    assert_eq!(failed.status.as_ref().unwrap().phase, WorkflowPhase::Failed);
+    let again = retry(&failed, &RetryOptions::default(), start()).unwrap();
+    assert_eq!(again.pods.len(), 2, "both attempts: {:?}", again.pods);
+    let ran = std::cell::RefCell::new(Vec::new());
+    let outcome = |node: &str| {
+        ran.borrow_mut().push(node.to_owned());
+        Outcome::default()
+    };
+    let mut cluster = Cluster::new(outcome, |_| false, Vec::new());
+    let ended = cluster.play(again.workflow, &Templates::default());
+    assert_eq!(*ran.borrow(), ["w.each(1:2)[0].x(0)", "w.each(1:2)[1].y", "w.last"]);
+    let shape = |workflow: &Workflow| -> BTreeMap<String, (NodePhase, Vec<String>, Vec<String>)> {
+        let nodes = workflow.status.clone().unwrap().nodes.into_values();
+        nodes
+            .map(|mut node| {
+                node.children.sort();
+                node.outbound_nodes.sort();
+                (node.name, (node.phase, node.children, node.outbound_nodes))
+            })
+            .collect()
+    };
+    let (straight, _) = play(spec, ok);
+    assert_eq!(shape(&ended), shape(&straight));
+    assert!(retry(&ended, &RetryOptions::default(), start()).is_err());
+}
+
+#[test]
+fn a_run_is_outlined_as_people_read_it() {
+    let spec = json!({"entrypoint": "main", "onExit": "run", "templates": [
+        {"name": "main", "steps": [[{"name": "a", "template": "tries"}], [{"name": "b", "template": "inner"}]]},
+        {"name": "inner", "dag": {"tasks": [{"name": "x", "template": "run"}, {"name": "y", "template": "run", "depends": "x"}]}},
+        {"name": "tries", "retryStrategy": {"limit": 1}, "container": {"image": "i", "command": ["run"]}},
+        {"name": "run", "container": {"image": "i", "command": ["run"]}},
+    ]});
+    let (ended, _) = play(spec, ok);
+    let status = ended.status.unwrap();
+    let shown: Vec<String> = outline(&status, "w")
+        .into_iter()
+        .map(|(depth, id)| format!("{}{}", " ".repeat(depth), status.nodes[&id].display_name))
+        .collect();
+    assert_eq!(shown, ["w", " a", "  a(0)", " b", "  x", "  y", "w.onExit"]);
 }
 
 /// A graph in which task `n` may wait for tasks before it.

@@ -3,3 +3,6 @@
 mod conformance;
 mod kubelet;
 mod laws;
+mod play;
+mod table;
+mod upstream;

@@ -1,8 +1,11 @@
 //! The rules of graphs: tasks, what they wait for, and what they may read.
 
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+
 use crate::dag::{Dependency, dependencies_of, unknown_results};
 use crate::scope::Scope;
-use crate::template::{Dag, Template};
+use crate::template::{Dag, DagTask, Template};
 
 use super::{Checker, Wrong, known, names, one_way_to_expand, wrong};
 
@@ -58,8 +61,8 @@ impl<'a> Checker<'a> {
             }
             for (dependency, kind) in dependencies_of(task) {
                 let expands =
-                    dag.tasks.iter().any(|task| task.step.name == dependency && task.step.expands());
-                if kind == Dependency::Items && !expands {
+                    || dag.tasks.iter().any(|task| task.step.name == dependency && task.step.expands());
+                if kind == Dependency::Items && !expands() {
                     return Err(at(format!(
                         "templates.{name}.tasks.{dependency} dependency '{dependency}' uses an items-based condition such as .AnySucceeded or .AllFailed but does not contain any items"
                     )));
@@ -70,8 +73,10 @@ impl<'a> Checker<'a> {
         for (task, target) in dag.tasks.iter().zip(&targets) {
             scope.add_outputs(&format!("tasks.{}", task.step.name), *target, task.step.expands());
         }
+        let by_name: HashMap<&str, &DagTask> =
+            dag.tasks.iter().map(|task| (task.step.name.as_str(), task)).collect();
         for (index, task) in dag.tasks.iter().enumerate() {
-            self.task_references(name, dag, index, scope, &place(index))?;
+            self.task_references(name, &by_name, task, scope, &place(index))?;
             let full = format!("templates.{name}.tasks.{}", task.step.name);
             self.supply(targets[index], &task.step, &full, &place(index))?;
             self.hooks(task.step.hooks.iter(), &full, &place(index))?;
@@ -99,25 +104,31 @@ impl<'a> Checker<'a> {
     fn task_references(
         &self,
         name: &str,
-        dag: &Dag,
-        index: usize,
+        tasks: &HashMap<&str, &DagTask>,
+        task: &DagTask,
         scope: &Scope,
         pointer: &str,
     ) -> Result<(), Wrong> {
-        let task = &dag.tasks[index];
         let full = format!("templates.{name}.tasks.{}", task.step.name);
         let at = |what: String| wrong(format!("{full} {what}"), pointer);
-        let ancestors = ancestors(dag, &task.step.name);
-        let mut inner = scope.clone();
-        for ancestor in ancestors.iter().chain([&task.step.name]) {
-            inner.add(format!("tasks.{ancestor}.status"));
-        }
+        let direct = dependencies_of(task);
+        let all: OnceCell<HashSet<String>> = OnceCell::new();
+        let is_ancestor = |other: &str| {
+            direct.contains_key(other)
+                || all.get_or_init(|| ancestors(tasks, &task.step.name)).contains(other)
+        };
+        let mut inner = Scope::default();
+        inner.add(format!("tasks.{}.status", task.step.name));
         inner.add_items(&task.step);
         if let Some(inline) = &task.step.inline {
             inner.add_own(inline);
         }
         one_way_to_expand(&task.step).map_err(|what| at(what.to_owned()))?;
-        if let Some(tag) = inner.unknown_in(task) {
+        let is_status = |tag: &str| {
+            let other = tag.strip_prefix("tasks.").and_then(|rest| rest.strip_suffix(".status"));
+            other.is_some_and(is_ancestor)
+        };
+        if let Some(tag) = scope.unknown_in_but(task, &|tag| inner.knows(tag) || is_status(tag.trim())) {
             return Err(at(format!("failed to resolve {{{{{tag}}}}}")));
         }
         self.arguments(
@@ -129,7 +140,7 @@ impl<'a> Checker<'a> {
         let missing = |text: &str| {
             let rest = text.strip_prefix("{{tasks.")?;
             let other = rest.split('.').next()?;
-            (!ancestors.iter().any(|known| known == other)).then(|| other.to_owned())
+            (!is_ancestor(other)).then(|| other.to_owned())
         };
         for parameter in &task.step.arguments.parameters {
             if let Some(other) = parameter.value.as_ref().and_then(|value| missing(value.as_str())) {
@@ -147,17 +158,21 @@ impl<'a> Checker<'a> {
 
 /// The order of tasks must exist: no name twice, no unknown name, no circle.
 fn sorted(dag: &Dag) -> Result<(), (String, usize)> {
-    let position = |name: &str| dag.tasks.iter().position(|task| task.step.name == name);
+    let mut position: HashMap<&str, usize> = HashMap::with_capacity(dag.tasks.len());
     for (index, task) in dag.tasks.iter().enumerate() {
-        if position(&task.step.name) != Some(index) {
+        if position.insert(&task.step.name, index).is_some() {
             return Err((format!("duplicated nodeName {}", task.step.name), index));
         }
     }
-    let mut waits: Vec<usize> = Vec::new();
+    let mut waits: Vec<usize> = Vec::with_capacity(dag.tasks.len());
+    let mut after: Vec<Vec<usize>> = vec![Vec::new(); dag.tasks.len()];
     for (index, task) in dag.tasks.iter().enumerate() {
         let dependencies = dependencies_of(task);
-        if let Some(ghost) = dependencies.keys().find(|name| position(name).is_none()) {
-            return Err((format!("invalid dependency {ghost}"), index));
+        for name in dependencies.keys() {
+            match position.get(name.as_str()) {
+                Some(at) => after[*at].push(index),
+                None => return Err((format!("invalid dependency {name}"), index)),
+            }
         }
         waits.push(dependencies.len());
     }
@@ -165,12 +180,10 @@ fn sorted(dag: &Dag) -> Result<(), (String, usize)> {
     let mut done = 0;
     while let Some(at) = ready.pop() {
         done += 1;
-        for (index, task) in dag.tasks.iter().enumerate() {
-            if dependencies_of(task).contains_key(&dag.tasks[at].step.name) {
-                waits[index] -= 1;
-                if waits[index] == 0 {
-                    ready.push(index);
-                }
+        for index in &after[at] {
+            waits[*index] -= 1;
+            if waits[*index] == 0 {
+                ready.push(*index);
             }
         }
     }
@@ -181,14 +194,13 @@ fn sorted(dag: &Dag) -> Result<(), (String, usize)> {
 }
 
 /// All tasks before a task, nearest last.
-fn ancestors(dag: &Dag, name: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
+fn ancestors(tasks: &HashMap<&str, &DagTask>, name: &str) -> HashSet<String> {
+    let mut found: HashSet<String> = HashSet::new();
     let mut ahead = vec![name.to_owned()];
     while let Some(name) = ahead.pop() {
-        let Some(task) = dag.tasks.iter().find(|task| task.step.name == name) else { continue };
+        let Some(task) = tasks.get(name.as_str()) else { continue };
         for dependency in dependencies_of(task).into_keys() {
-            if !found.contains(&dependency) {
-                found.push(dependency.clone());
+            if found.insert(dependency.clone()) {
                 ahead.push(dependency);
             }
         }

@@ -1,5 +1,7 @@
 //! Workflow files: what is told, and where.
 
+mod lint;
+
 use galley_argo_workflows::{Externals, Manifest, check_files, parse_and_check};
 
 /// Every problem as `code line:column what`.
@@ -78,16 +80,8 @@ fn what_would_fail_only_later_is_told_now() {
         &["G0505 8:14 `{{item}}` is used, but `a` has no items."],
     );
     check(
-        "  templates: [{name: main, http: {url: x}}]\n",
-        &["G0506 6:34 `http` is not available on one machine."],
-    );
-}
-
-#[test]
-fn artifacts_need_a_store() {
-    check(
-        "  templates:\n  - name: main\n    inputs: {artifacts: [{name: note, path: /in, raw: {data: x}}]}\n    container: {image: i}\n    outputs: {artifacts: [{name: kept, path: /out}, {name: may, path: /may, optional: true}]}\n",
-        &["G0506 10:27 Artifact `kept` needs an artifact store, which one machine does not have."],
+        "  templates: [{name: main, plugin: {hello: {}}}]\n",
+        &["G0506 6:36 `plugin` is not available on one machine."],
     );
 }
 

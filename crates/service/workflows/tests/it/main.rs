@@ -1,5 +1,6 @@
 //! The service against the real API server, with a kubelet that only pretends.
 
+mod again;
 mod cron;
 mod house;
 mod runs;
