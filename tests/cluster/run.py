@@ -5,7 +5,7 @@ The cluster has Argo CD, Argo Workflows, the Gateway API's definitions and a def
 at the end it has nothing of Galley again. Takes about 15 minutes on a small machine. Needs kubectl, git and curl.
 
     KUBECONFIG=... tests/cluster/run.py --galley target/.../galley --push HOST:PORT/galley --image HOST:PORT/galley \\
-        [--photo FILE] [--kill-node COMMAND --revive-node COMMAND]
+        [--photo FILE] [--storage-class NAME] [--kill-node COMMAND --revive-node COMMAND]
 
 --push is where this machine pushes the image, --image what nodes call the same place. Nodes must be able to pull from the
 Service `registry` of the namespace `gourmetgram-platform` by its name. COMMAND gets a node's number as its last argument.
@@ -29,7 +29,7 @@ import time
 arguments = argparse.ArgumentParser()
 for name in ("galley", "push", "image"):
     arguments.add_argument(f"--{name}", required=True)
-for name in ("photo", "kill-node", "revive-node"):
+for name in ("photo", "storage-class", "kill-node", "revive-node"):
     arguments.add_argument(f"--{name}")
 arguments.add_argument("--kills", type=int, default=10)
 asked = arguments.parse_args()
@@ -192,7 +192,7 @@ def line():
     say("begin", f"everything lies in {WORK}")
     tag = f"test{os.getpid()}"
     run(GALLEY, "image", "push", f"{asked.push}:{tag}")
-    (WORK / "values.yaml").write_text(f"image:\n  repository: {asked.image}\n  tag: {tag}\n")
+    (WORK / "values.yaml").write_text(f"image:\n  repository: {asked.image}\n  tag: {tag}\nstorageClassName: {asked.storage_class or '""'}\n")
     run(GALLEY, "init", PIPELINE)
 
     began = time.time()
@@ -262,11 +262,12 @@ def nodes():
         on[pod["spec"]["nodeName"]].append(f"{pod['metadata']['namespace'].removeprefix('gourmetgram-')}/{pod['metadata']['name'].split('-')[0]}")
     keeping = {"platform/git", "platform/registry", "platform/mlflow"}
     first = objects("nodes")[0]["metadata"]["name"]
-    candidates = [node for node in on if node != first and not keeping & set(on[node]) and "production/gourmetgram" in on[node]]
-    candidates = candidates or [node for node in on if node != first and not keeping & set(on[node])]
+    # With a class whose claims any node can have, the platform's pods move; otherwise their node must stay.
+    candidates = [node for node in on if node != first and (asked.storage_class or not keeping & set(on[node]))]
     if not asked.kill_node or not candidates:
         return say("skipped", "the loss of a node: no command, or every node keeps a claim of the platform")
-    node = candidates[0]
+    wanted = lambda node: ("production/gourmetgram" in on[node], "platform/gateway" not in on[node], "canary/gourmetgram" not in on[node])
+    node = max(candidates, key=wanted)
     number = re.search(r"(\d+)$", node).group(1)
     say("node", f"{node} goes, with {', '.join(sorted(on[node]))}")
     run(*shlex.split(asked.kill_node), number)

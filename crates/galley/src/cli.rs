@@ -264,6 +264,75 @@ pub enum Workflow {
         #[command(flatten)]
         namespace: Namespace,
     },
+    /// End a workflow at once; exit handlers do not run
+    Terminate {
+        /// Name, or `@latest`
+        name: String,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+    },
+    /// Let a workflow begin nothing new until it is resumed
+    Suspend {
+        /// Name, or `@latest`
+        name: String,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+    },
+    /// Go on with a workflow that failed, from where it failed
+    Retry {
+        /// Name, or `@latest`
+        name: String,
+        /// Other value for a parameter, `name=value`; repeatable
+        #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+        /// Run the nodes that `--node-field-selector` names again, too, and what depends on them
+        #[arg(long, requires = "node_field_selector")]
+        restart_successful: bool,
+        /// Which nodes, as in `displayName=train,phase=Succeeded`
+        #[arg(long, value_name = "SELECTOR")]
+        node_field_selector: Option<String>,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+    },
+    /// Submit a workflow again under a new name
+    Resubmit {
+        /// Name, or `@latest`
+        name: String,
+        /// Take over what succeeded
+        #[arg(long)]
+        memoized: bool,
+        /// Other value for a parameter, `name=value`; repeatable
+        #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+    },
+    /// Delete a workflow and its pods
+    Delete {
+        /// Name, or `@latest`
+        name: String,
+        /// Where
+        #[command(flatten)]
+        namespace: Namespace,
+    },
+    /// Check files; every fault with file, line and column
+    Lint {
+        /// Files with Workflows, WorkflowTemplates or CronWorkflows; templates may refer to each other
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Templates that the files do not hold are a fault
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Draw what a workflow file would run, as a Mermaid flowchart
+    Graph {
+        /// File with a Workflow or a WorkflowTemplate
+        file: PathBuf,
+    },
 }
 
 /// `-n`.

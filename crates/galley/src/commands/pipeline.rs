@@ -76,13 +76,18 @@ pub async fn plan_of(global: &Global, name: &str) -> Result<galley_sync::Plan, P
     galley_gitops::plan(client, gitops_config(), repositories, &application).await
 }
 
+/// A file without a workflow.
+pub fn no_workflow(file: &str) -> Problem {
+    Problem::new("G0117", Kind::Invalid, format!("{file} holds no workflow."))
+}
+
 /// Checks a workflow file and shows what it would run; every problem is told, not only the first.
 fn check(file: &str, text: &str) -> Result<Answer, Problem> {
     let manifests = galley_argo_workflows::check_files(&[(file, text)], Externals::Allowed);
     let manifests = manifests.map_err(|mut problems| {
         let last = problems.pop();
         problems.iter().for_each(voice::problem);
-        last.unwrap_or_else(|| Problem::new("G0117", Kind::Invalid, format!("{file} holds no workflow.")))
+        last.unwrap_or_else(|| no_workflow(file))
     })?;
     for manifest in &manifests {
         let (kind, meta, spec) = match manifest {

@@ -2,16 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use futures::{AsyncBufReadExt, TryStreamExt};
+use galley_argo_workflows::{Externals, Manifest};
 use galley_problem::{Kind, Problem};
+use galley_units::SystemClock;
+use galley_workflow::{NodeSelector, RetryOptions};
 use galley_workflows::SubmitFrom;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
-    api::{DynamicObject, ListParams, LogParams},
+    api::{DeleteParams, DynamicObject, ListParams, LogParams},
 };
 use serde_json::Value;
 
@@ -34,6 +38,11 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// # Errors
 /// What the verb could not do.
 pub async fn run(global: &Global, workflow: Workflow) -> Result<Answer, Problem> {
+    let workflow = match workflow {
+        Workflow::Lint { files, offline } => return lint(&files, offline),
+        Workflow::Graph { file } => return graph(&file),
+        other => other,
+    };
     let client = Ground::find(global, &defaults()).await?.kube().await?;
     match workflow {
         Workflow::Submit { file, from, parameters, wait, namespace } => {
@@ -64,7 +73,99 @@ pub async fn run(global: &Global, workflow: Workflow) -> Result<Answer, Problem>
             voice::data(&format!("workflow/{name} stopping"));
             Ok(Answer::Yes)
         }
+        Workflow::Terminate { name, namespace } => {
+            let name = resolve(&client, &namespace.namespace, &name).await?.name_any();
+            galley_workflows::terminate(&client, &namespace.namespace, &name).await?;
+            voice::data(&format!("workflow/{name} terminated"));
+            Ok(Answer::Yes)
+        }
+        Workflow::Suspend { name, namespace } => {
+            let name = resolve(&client, &namespace.namespace, &name).await?.name_any();
+            galley_workflows::suspend(&client, &namespace.namespace, &name).await?;
+            voice::data(&format!("workflow/{name} suspended"));
+            Ok(Answer::Yes)
+        }
+        Workflow::Retry { name, parameters, restart_successful, node_field_selector, namespace } => {
+            let name = resolve(&client, &namespace.namespace, &name).await?.name_any();
+            let nodes = node_field_selector.as_deref().map(NodeSelector::read).transpose();
+            let nodes = nodes.map_err(|why| {
+                Problem::new("G0117", Kind::Usage, "The node selector cannot be read.").because_of(why)
+            })?;
+            let options = RetryOptions { parameters: pairs(&parameters)?, restart_successful, nodes };
+            galley_workflows::retry(&client, &SystemClock, &namespace.namespace, &name, &options).await?;
+            voice::data(&format!("workflow/{name} goes on"));
+            Ok(Answer::Yes)
+        }
+        Workflow::Resubmit { name, memoized, parameters, namespace } => {
+            let name = resolve(&client, &namespace.namespace, &name).await?.name_any();
+            let given = pairs(&parameters)?;
+            let space = &namespace.namespace;
+            voice::data(
+                &galley_workflows::resubmit(&client, &SystemClock, space, &name, memoized, &given).await?,
+            );
+            Ok(Answer::Yes)
+        }
+        Workflow::Delete { name, namespace } => {
+            let name = resolve(&client, &namespace.namespace, &name).await?.name_any();
+            let deleted =
+                workflows(&client, Some(&namespace.namespace)).delete(&name, &DeleteParams::background());
+            deleted.await.map_err(|e| refused("to delete the workflow", &e))?;
+            voice::data(&format!("workflow/{name} deleted"));
+            Ok(Answer::Yes)
+        }
+        Workflow::Lint { .. } | Workflow::Graph { .. } => Ok(Answer::Yes),
     }
+}
+
+/// Checks files together; every problem is told, not only the first.
+fn lint(files: &[PathBuf], offline: bool) -> Result<Answer, Problem> {
+    let mut texts = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).map_err(|e| crate::io(file, "reading", &e))?;
+        texts.push((file.display().to_string(), text));
+    }
+    let named: Vec<_> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let externals = if offline { Externals::Refused } else { Externals::Allowed };
+    match galley_argo_workflows::check_files(&named, externals) {
+        Ok(manifests) => {
+            voice::data(&format!("{} objects in {} files: no fault found.", manifests.len(), files.len()));
+            Ok(Answer::Yes)
+        }
+        Err(problems) => {
+            problems.iter().for_each(voice::problem);
+            voice::talk(&format!("{} faults.", problems.len()));
+            Ok(Answer::No)
+        }
+    }
+}
+
+fn graph(file: &Path) -> Result<Answer, Problem> {
+    let text = std::fs::read_to_string(file).map_err(|e| crate::io(file, "reading", &e))?;
+    let name = file.display().to_string();
+    let checked = galley_argo_workflows::check_files(&[(&name, &text)], Externals::Allowed);
+    let manifests = checked.map_err(|mut problems| {
+        let first = (!problems.is_empty()).then(|| problems.remove(0));
+        first.unwrap_or_else(|| crate::commands::pipeline::no_workflow(&name))
+    })?;
+    let spec = manifests.iter().find_map(|manifest| match manifest {
+        Manifest::Workflow(workflow) => Some(&workflow.spec),
+        Manifest::WorkflowTemplate(template) => Some(&template.spec),
+        Manifest::ClusterWorkflowTemplate(template) => Some(&template.spec),
+        Manifest::CronWorkflow(cron) => Some(&cron.spec.workflow_spec),
+    });
+    let spec = spec.ok_or_else(|| crate::commands::pipeline::no_workflow(&name))?;
+    voice::data(galley_workflow::mermaid(spec).trim_end());
+    Ok(Answer::Yes)
+}
+
+/// `name=value` each.
+fn pairs(parameters: &[String]) -> Result<BTreeMap<String, String>, Problem> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(Problem::new("G0117", Kind::Usage, format!("`{text}` is no parameter."))
+            .try_this("Write `-p name=value`.")),
+    };
+    parameters.iter().map(pair).collect()
 }
 
 fn from_template(from: &str) -> Result<SubmitFrom, Problem> {
@@ -85,14 +186,7 @@ async fn submit(
     parameters: &[String],
     wait: bool,
 ) -> Result<Answer, Problem> {
-    let mut given = BTreeMap::new();
-    for parameter in parameters {
-        let (name, value) = parameter.split_once('=').ok_or_else(|| {
-            Problem::new("G0117", Kind::Usage, format!("`{parameter}` is no parameter."))
-                .try_this("Write `-p name=value`.")
-        })?;
-        given.insert(name.to_owned(), value.to_owned());
-    }
+    let given = pairs(parameters)?;
     let name = galley_workflows::submit(client, namespace, from, &given).await?;
     voice::data(&name);
     if !wait {
