@@ -51,7 +51,7 @@ resource "terraform_data" "checks" {
     }
     precondition {
       condition     = alltrue([for id in values(local.image_ids) : id != null])
-      error_message = "No image has the name ${join(" or ", sort([for name, id in local.image_ids : local.node_images[name] if id == null]))}. `openstack image list` shows those there are."
+      error_message = "No image has the name ${join(" or ", distinct(sort([for name, id in local.image_ids : local.node_images[name] if id == null])))}. `openstack image list` shows those there are."
     }
     precondition {
       condition = !local.checked_quota || try(
