@@ -107,5 +107,7 @@ refuse() {
     local tool=$1 dir=$2 what=$3 words=$4 out
     shift 4
     if out=$("$tool" -chdir="$dir" plan -no-color "$@" 2>&1); then bad "$(basename "$tool"): $what is not refused"; return; fi
-    if printf '%s' "$out" | grep -qiE "$words"; then ok "$(basename "$tool"): $what is refused: $(printf '%s' "$out" | grep -iE "$words" | head -1 | cut -c1-140)"; else bad "$(basename "$tool"): $what: $out"; fi
+    # From the first `Error:` on, in one line.
+    out=$(printf '%s' "$out" | sed -n '/Error:/,$p' | tr -d '│╷╵' | tr -s ' \n' ' ')
+    if printf '%s' "$out" | grep -qiE "$words"; then ok "$(basename "$tool"): $what is refused: ${out:0:230}"; else bad "$(basename "$tool"): $what: $out"; fi
 }

@@ -210,6 +210,33 @@ def delete_server(cloud, server):
           lambda: True if cloud.call("compute", "GET", f"/servers/{server['id']}") is None else None)
 
 
+def make_server(cloud, request, name):
+    time.sleep(float(request.get("pause") or 0))
+    image = cloud.find("image", "images", request["image"], required=True)
+    flavors = cloud.call("compute", "GET", "/flavors")["flavors"]
+    flavor = next((one for one in flavors if one["name"] == request["flavor"]), None)
+    if flavor is None:
+        fail(f"the cloud has no flavour called `{request['flavor']}`")
+    port_ids = [cloud.find("network", "ports", port, required=True)["id"] for port in port_names(request)]
+    body = {"server": {"name": name, "imageRef": image["id"], "flavorRef": flavor["id"],
+                       "key_name": request["key_pair"], "networks": [{"port": port} for port in port_ids],
+                       "metadata": {"galley_cluster": request["cluster"]}}}
+    return cloud.call("compute", "POST", "/servers", body, f"create server {name}", missing_ok=False)["server"]
+
+
+def wait_for_server(cloud, server_id, name):
+    """The server when it is ACTIVE, or None and the cloud's reason when it has failed or is gone."""
+    def settled():
+        answer = cloud.call("compute", "GET", f"/servers/{server_id}")
+        if answer is None:
+            return None, "it is gone"
+        if answer["server"]["status"] == "ERROR":
+            return None, answer["server"].get("fault", {}).get("message", "the cloud gives no reason")
+        return (answer["server"], "") if answer["server"]["status"] == "ACTIVE" else None
+
+    return until(f"server {name}", settled)
+
+
 def server(cloud, request, create):
     name = f"{request['node']}-{request['cluster']}"
     found = servers_called(cloud, name)
@@ -217,33 +244,19 @@ def server(cloud, request, create):
         for one in found:
             delete_server(cloud, one)
         return
-    # A server that never came up, or a second one of the same name: what a killed run may leave.
-    for one in [one for one in found if one["status"] == "ERROR"] + found[1:]:
-        delete_server(cloud, one)
-        found = [other for other in found if other["id"] != one["id"]]
-    if not found:
-        time.sleep(float(request.get("pause") or 0))
-        image = cloud.find("image", "images", request["image"], required=True)
-        flavors = cloud.call("compute", "GET", "/flavors")["flavors"]
-        flavor = next((one for one in flavors if one["name"] == request["flavor"]), None)
-        if flavor is None:
-            fail(f"the cloud has no flavour called `{request['flavor']}`")
-        port_ids = [cloud.find("network", "ports", port, required=True)["id"] for port in port_names(request)]
-        body = {"server": {"name": name, "imageRef": image["id"], "flavorRef": flavor["id"],
-                           "key_name": request["key_pair"], "networks": [{"port": port} for port in port_ids],
-                           "metadata": {"galley_cluster": request["cluster"]}}}
-        made = cloud.call("compute", "POST", "/servers", body, f"create server {name}", missing_ok=False)["server"]
-        found = [{"id": made["id"]}]
-
-    def active():
-        got = cloud.call("compute", "GET", f"/servers/{found[0]['id']}")
-        if got is None:
-            fail(f"server {name} is gone")
-        if got["server"]["status"] == "ERROR":
-            fail(f"server {name}: {got['server'].get('fault', {}).get('message', 'the cloud gives no reason')}")
-        return got["server"] if got["server"]["status"] == "ACTIVE" else None
-
-    got = until(f"server {name}", active)
+    # What a killed run leaves may still be on its way down while its ports are asked for again: tried three times.
+    for attempt in range(3):
+        for one in [one for one in found if one["status"] == "ERROR"] + found[1:]:
+            delete_server(cloud, one)
+            found = [other for other in found if other["id"] != one["id"]]
+        if not found:
+            found = [make_server(cloud, request, name)]
+        got, why = wait_for_server(cloud, found[0]["id"], name)
+        if got:
+            break
+        if attempt == 2:
+            fail(f"server {name}: {why}")
+        found = servers_called(cloud, name)
     shared = cloud.find("network", "ports", port_names(request)[0], required=True)
     facts(request, "server-" + request["node"], {
         "id": got["id"], "server": name, "flavor": request["flavor"], "image": request["image"],

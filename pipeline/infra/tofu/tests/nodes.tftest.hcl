@@ -6,7 +6,7 @@ mock_provider "openstack" {
     defaults = { ids = ["11111111-1111-4111-8111-111111111111"] }
   }
   mock_data "openstack_compute_flavor_v2" {
-    defaults = { id = "22222222-2222-4222-8222-222222222222", vcpus = 4, ram = 8192 }
+    defaults = { id = "22222222-2222-4222-8222-222222222222" }
   }
   mock_data "openstack_compute_quotaset_v2" {
     defaults = { instances = 10, cores = 40, ram = 100000 }
