@@ -46,7 +46,7 @@ journey() {
 }
 
 part_plugin_free() {
-    local tool dir kill
+    local tool dir kill again
     cloud_ready "plug-in-free configuration" || return 0
     for tool in $(tools); do
         dir=$WORK/plugin-free-$(basename "$tool")
@@ -64,7 +64,8 @@ part_plugin_free() {
         sleep "$((1 + kill % 4)).$((kill % 10))"
         kill -KILL -- "-$!" 2>/dev/null || true
         wait "$!" 2>/dev/null || true
-        "$tool" -chdir="$dir" apply -no-color -auto-approve -lock=false "$@" >"$WORK/log/after-kill-$kill.log" 2>&1 || { bad "apply after kill -9 no. $kill"; tail -5 "$WORK/log/after-kill-$kill.log"; break; }
+        mapfile -t again < <("$tool" -chdir="$dir" state list 2>/dev/null | "$CLOUD_PYTHON" "$dir/cloud.py" unfinished "$dir/facts")
+        "$tool" -chdir="$dir" apply -no-color -auto-approve -lock=false "$@" "${again[@]}" >"$WORK/log/after-kill-$kill.log" 2>&1 || { bad "apply after kill -9 no. $kill"; tail -5 "$WORK/log/after-kill-$kill.log"; break; }
         [ "$(listing | grep -c '^servers .*plugin-free')" = 3 ] && [ "$(listing | grep -c '^floatingips ')" = "$(($(grep -c '^floatingips ' "$WORK/before.txt" || true) + 1))" ] || { bad "kill -9 no. $kill left something else than three servers and an address"; break; }
         "$tool" -chdir="$dir" destroy -no-color -auto-approve -lock=false "$@" >"$WORK/log/destroy-$kill.log" 2>&1 || { bad "destroy after kill -9 no. $kill"; break; }
         listing | diff "$WORK/before.txt" - >"$WORK/left.txt" || { bad "left after kill -9 no. $kill"; cat "$WORK/left.txt"; break; }

@@ -3,15 +3,19 @@
 
     cloud.py create|delete network|ports|groups|server|floating-ip
     cloud.py list                     names of everything in the project, for comparing before and after
+    cloud.py unfinished FACTS         reads `state list` from standard input, and prints what of it was never finished
 
 The request stands in GALLEY_CLOUD_REQUEST (JSON), the credentials in clouds.yaml (OS_CLIENT_CONFIG_FILE, OS_CLOUD).
 Everything is found by its name first: to create what is there changes nothing, to delete what is not there is no
-error, so a run that was killed is put right by running again. What the API answered is written to FACTS/NAME.json.
+error, so a run that was killed is put right by running again. What the API answered is written to FACTS/PART.json,
+last of all: the tools write a `terraform_data` to their state before its program has run, so after kill -9 the state
+may claim what was never made. `unfinished` names those, for apply -replace.
 """
 
 import json
 import os
 import pathlib
+import re
 import sys
 import time
 import urllib.error
@@ -140,6 +144,19 @@ def facts(request, name, value):
     part.replace(folder / f"{name}.json")
 
 
+def unfinished(folder):
+    """Resources that the state has and that left no facts, one `-replace` option a line."""
+    for address in sys.stdin.read().split():
+        match = re.fullmatch(r'terraform_data\.([a-z_]+)(?:\["([^"]+)"\])?', address)
+        if match and not (pathlib.Path(folder) / f"{fact_name(match[1], match[2])}.json").exists():
+            print(f"-replace={address}")
+
+
+def fact_name(part, node):
+    name = {"node": "server", "floating_ip": "floating-ip"}.get(part, part)
+    return f"{name}-{node}" if node else name
+
+
 def network(cloud, request, create):
     name = "private-" + request["cluster"]
     found = cloud.find("network", "networks", name)
@@ -243,7 +260,7 @@ def server(cloud, request, create):
     if not create:
         for one in found:
             delete_server(cloud, one)
-        return
+        return None
     # What a killed run leaves may still be on its way down while its ports are asked for again: tried three times.
     for attempt in range(3):
         for one in [one for one in found if one["status"] == "ERROR"] + found[1:]:
@@ -258,9 +275,8 @@ def server(cloud, request, create):
             fail(f"server {name}: {why}")
         found = servers_called(cloud, name)
     shared = cloud.find("network", "ports", port_names(request)[0], required=True)
-    facts(request, "server-" + request["node"], {
-        "id": got["id"], "server": name, "flavor": request["flavor"], "image": request["image"],
-        "shared_address": shared["fixed_ips"][0]["ip_address"]})
+    return {"id": got["id"], "server": name, "flavor": request["flavor"], "image": request["image"],
+            "shared_address": shared["fixed_ips"][0]["ip_address"]}
 
 
 def floating_ip(cloud, request, create):
@@ -270,13 +286,13 @@ def floating_ip(cloud, request, create):
     if not create:
         for one in found:
             cloud.call("network", "DELETE", f"/floatingips/{one['id']}", what="delete floating IP")
-        return
+        return None
     if not found:
         pool = cloud.find("network", "networks", request["pool"], required=True)
         port = cloud.find("network", "ports", port_names(request)[0], required=True)
         body = {"floatingip": {"floating_network_id": pool["id"], "port_id": port["id"], "description": about}}
         found = [cloud.call("network", "POST", "/floatingips", body, "create floating IP", missing_ok=False)["floatingip"]]
-    facts(request, "floating-ip", {"address": found[0]["floating_ip_address"]})
+    return {"address": found[0]["floating_ip_address"]}
 
 
 def listing(cloud):
@@ -300,10 +316,17 @@ PARTS = {"network": network, "ports": ports, "groups": groups, "server": server,
 def main(arguments):
     if arguments == ["list"]:
         return listing(Cloud())
+    if len(arguments) == 2 and arguments[0] == "unfinished":
+        return unfinished(arguments[1])
     if len(arguments) != 2 or arguments[0] not in ("create", "delete") or arguments[1] not in PARTS:
         sys.exit(__doc__)
+    action, part = arguments
     request = json.loads(os.environ["GALLEY_CLOUD_REQUEST"])
-    PARTS[arguments[1]](Cloud(), request, arguments[0] == "create")
+    name = fact_name(part, request.get("node") if part != "floating-ip" else None)
+    (pathlib.Path(request["facts"]) / f"{name}.json").unlink(missing_ok=True)
+    answer = PARTS[part](Cloud(), request, action == "create")
+    if action == "create":
+        facts(request, name, answer or {})
 
 
 if __name__ == "__main__":
