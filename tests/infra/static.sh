@@ -14,7 +14,8 @@ part_static() {
     fi
     check "every argument is one of the provider's" "$VENV/bin/python" "$HERE/check_arguments.py"
     check "an argument that there is not is found" mutated_arguments
-    check "shellcheck" "$VENV/bin/shellcheck" -x "$TOFU_DIR/first-boot.sh" "$HERE/run.sh"
+    check "shellcheck" "$VENV/bin/shellcheck" "$TOFU_DIR/first-boot.sh"
+    check "shellcheck of these scripts" "$VENV/bin/shellcheck" -s bash -e SC1091,SC2034,SC2086,SC2015,SC2016,SC2154 "$HERE"/*.sh
     check "shellcheck of the backup's program" backup_program
     check "ansible-lint, profile production" lint
     for book in site verify platform access backup restore upgrade reset; do
