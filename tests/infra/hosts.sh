@@ -55,5 +55,5 @@ hosts_reset() {
     check "hosts: reset" hosts_play reset.yml -e reset_confirmed=true
 }
 hosts_bare() {
-    check "hosts: bare" hosts_do all 'left=$(ls -d /etc/kubernetes /etc/galley /usr/local/bin/kubelet /etc/cni/net.d /var/lib/etcd/* /var/lib/kubelet/* /etc/systemd/system/galley-* 2>/dev/null; ip -o link show cni0 2>/dev/null; ip route | grep 10.244; pgrep -a kube; nft list tables | grep galley; grep galley /etc/hosts); echo "$left"; [ -z "$left" ]'
+    check "hosts: bare" hosts_do all 'left=$(ls -d /etc/kubernetes /etc/galley /usr/local/bin/kubelet /etc/cni/net.d /var/lib/etcd/* /var/lib/kubelet/* /etc/systemd/system/galley-* 2>/dev/null; ip -o link show cni0 2>/dev/null; ip route | grep 10.244; pgrep -a kube; nft list tables | grep galley; iptables-save | grep KUBE; grep galley /etc/hosts); echo "$left"; [ -z "$left" ]'
 }
