@@ -107,9 +107,9 @@ pub async fn run(global: &Global, workflow: Workflow) -> Result<Answer, Problem>
         }
         Workflow::Delete { name, namespace } => {
             let name = resolve(&client, &namespace.namespace, &name).await?.name_any();
-            let deleted =
-                workflows(&client, Some(&namespace.namespace)).delete(&name, &DeleteParams::background());
-            deleted.await.map_err(|e| refused("to delete the workflow", &e))?;
+            let api = workflows(&client, Some(&namespace.namespace));
+            let deleted = api.delete(&name, &DeleteParams::background()).await;
+            deleted.map_err(|e| refused("to delete the workflow", &e))?;
             voice::data(&format!("workflow/{name} deleted"));
             Ok(Answer::Yes)
         }
@@ -147,11 +147,11 @@ fn graph(file: &Path) -> Result<Answer, Problem> {
         let first = (!problems.is_empty()).then(|| problems.remove(0));
         first.unwrap_or_else(|| crate::commands::pipeline::no_workflow(&name))
     })?;
-    let spec = manifests.iter().find_map(|manifest| match manifest {
-        Manifest::Workflow(workflow) => Some(&workflow.spec),
-        Manifest::WorkflowTemplate(template) => Some(&template.spec),
-        Manifest::ClusterWorkflowTemplate(template) => Some(&template.spec),
-        Manifest::CronWorkflow(cron) => Some(&cron.spec.workflow_spec),
+    let spec = manifests.first().map(|manifest| match manifest {
+        Manifest::Workflow(workflow) => &workflow.spec,
+        Manifest::WorkflowTemplate(template) => &template.spec,
+        Manifest::ClusterWorkflowTemplate(template) => &template.spec,
+        Manifest::CronWorkflow(cron) => &cron.spec.workflow_spec,
     });
     let spec = spec.ok_or_else(|| crate::commands::pipeline::no_workflow(&name))?;
     voice::data(galley_workflow::mermaid(spec).trim_end());

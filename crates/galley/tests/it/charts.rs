@@ -126,3 +126,18 @@ fn similar(theirs: &BTreeMap<String, Value>, ours: &BTreeMap<String, Value>, wha
         assert_eq!(theirs, &ours[key], "{what}: {key}");
     }
 }
+
+#[test]
+fn the_real_argo_finds_nothing_wrong_with_the_workflows() {
+    let program = root().join("target/peers/bin/argo");
+    if !program.exists() {
+        println!("skipped: no real argo in target/peers/bin");
+        return;
+    }
+    let output = Command::new(program)
+        .args(["lint", "--offline"])
+        .arg(root().join("pipeline/workflows"))
+        .output()
+        .expect("argo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}

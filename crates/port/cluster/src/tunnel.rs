@@ -219,10 +219,10 @@ async fn carry(mut stream: TcpStream, goal: &Goal) {
         Ok(Err(problem)) => return tracing::warn!(%problem, "a connection through a tunnel was closed"),
         Err(_) => return tracing::warn!(service = goal.service, "a pod did not answer a tunnel in time"),
     };
-    if let Some(mut inside) = forwarder.take_stream(port) {
-        if let Err(error) = tokio::io::copy_bidirectional(&mut stream, &mut inside).await {
-            tracing::debug!(%error, "a connection through a tunnel ended");
-        }
+    if let Some(mut inside) = forwarder.take_stream(port)
+        && let Err(error) = tokio::io::copy_bidirectional(&mut stream, &mut inside).await
+    {
+        tracing::debug!(%error, "a connection through a tunnel ended");
     }
     forwarder.abort();
 }
