@@ -13,7 +13,8 @@
 //! Choices where the specification leaves some:
 //!
 //! - **Backends without endpoints** are left out of the draw while others have some
-//!   ([`Config::skip_empty_backends`], on by default): a canary that is not there yet costs no request. Turned off, its
+//!   ([`Config::skip_empty_backends`], on by default): a canary that is not there yet costs no request, nor one
+//!   none of whose endpoints can be connected to. Turned off, its
 //!   share gets 503 (Service without endpoints) or 500 (no Service), as the specification says. A backend that no grant
 //!   permits gets its share of 500 either way: a mistake to be seen.
 //! - **Timeouts** run until the response's headers; after that, only silence counts ([`Config::idle_seconds`]), so that

@@ -183,6 +183,10 @@ impl Backend {
         (0..count).map(move |step| self.endpoints[(start + step) % count])
     }
 
+    fn is_usable(&self) -> bool {
+        self.fault.is_none() && !self.endpoints.is_empty()
+    }
+
     /// Whether leaving it out of the draw hides no mistake.
     fn is_skippable(&self) -> bool {
         match self.fault {
@@ -198,11 +202,8 @@ impl Rule {
         if self.broken {
             return Err(StatusCode::INTERNAL_SERVER_ERROR);
         }
-        let weighted = || self.backends.iter().filter(|backend| backend.weight > 0);
-        let mut candidates: Vec<&Backend> = weighted().collect();
-        if self.skip_empty
-            && weighted().any(|backend| backend.fault.is_none() && !backend.endpoints.is_empty())
-        {
+        let mut candidates: Vec<&Backend> = self.weighted().collect();
+        if self.skip_empty && candidates.iter().any(|backend| backend.is_usable()) {
             candidates.retain(|backend| !backend.is_skippable());
         }
         let total: u64 = candidates.iter().map(|backend| backend.weight).sum();
@@ -222,6 +223,17 @@ impl Rule {
             };
         }
         Err(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The heaviest usable backend beside `lost`, none of whose endpoints could be reached: to the client it has none,
+    /// although the table does not know yet.
+    pub fn instead_of(&self, lost: &Backend) -> Option<&Backend> {
+        let others = self.weighted().filter(|other| other.is_usable() && other.name != lost.name);
+        others.max_by_key(|other| other.weight).filter(|_| self.skip_empty)
+    }
+
+    fn weighted(&self) -> impl Iterator<Item = &Backend> {
+        self.backends.iter().filter(|backend| backend.weight > 0)
     }
 }
 

@@ -15,6 +15,11 @@ use tower::Service;
 
 use crate::dialer::Dialer;
 
+/// How long what was sent may stay without a sign that it arrived. A pooled connection to a machine that is gone would
+/// otherwise take a request and keep it to its deadline.
+#[cfg(target_os = "linux")]
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// Connects to the address in an URI.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -47,6 +52,8 @@ impl Service<Uri> for Connector {
                 .await
                 .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             stream.set_nodelay(true)?;
+            #[cfg(target_os = "linux")]
+            rustix::net::sockopt::set_tcp_user_timeout(&stream, SILENCE.as_millis() as u32)?;
             Ok(TokioIo::new(stream))
         })
     }

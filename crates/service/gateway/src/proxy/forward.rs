@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::{AnyBody, Idle, Lent, text};
+use super::cooling::is_silence;
 use super::{Proxy, filters, upgrade};
 use crate::table::{Backend, Entry, Query, Rule, Table, host_name};
 
@@ -101,16 +102,23 @@ impl Proxy {
         filters::change(&mut parts.headers, &rule.request_headers);
         let body = Idle::new(body, self.inner.config.idle()).boxed_unsync();
         let body = Lent::new(self.mirror(rule, &parts, body));
-        filters::change(&mut parts.headers, &backend.request_headers);
-
         let deadline =
             rule.request_timeout.unwrap_or(Some(self.inner.config.request())).map(|limit| start + limit);
+        let mut backend = backend;
         let mut outcome = self.attempts(rule, backend, &parts, &body, deadline).await;
         if let Err(failure) = &outcome
             && failure.allows_another(&parts, &body)
             && let Some(later) = self.again(port, &seen, backend, &parts, &body, deadline).await
         {
             outcome = later;
+        }
+        if let Err(Failure::Connect) = &outcome
+            && body.is_whole()
+            && let Some(other) = rule.instead_of(backend)
+        {
+            self.inner.metrics.retry(&rule.route, &other.name);
+            backend = other;
+            outcome = self.attempts(rule, backend, &parts, &body, deadline).await;
         }
         let mut response = match outcome {
             Ok(response) => response,
@@ -156,6 +164,8 @@ impl Proxy {
         body: &Lent,
         deadline: Option<Instant>,
     ) -> Result<Response<Incoming>, Failure> {
+        let mut changed = parts.clone();
+        filters::change(&mut changed.headers, &backend.request_headers);
         let mut failure = Failure::Connect;
         let endpoints = self.inner.cooling.order(backend.in_turn());
         for (attempt, address) in endpoints.into_iter().take(self.inner.config.attempts.max(1)).enumerate() {
@@ -168,7 +178,7 @@ impl Proxy {
                 (None, Some(limit)) => Some(Instant::now() + limit),
                 (None, None) => None,
             };
-            failure = match self.attempt(address, parts, body, limit).await {
+            failure = match self.attempt(address, &changed, body, limit).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
@@ -198,9 +208,12 @@ impl Proxy {
         outcome.map_err(|error| {
             tracing::debug!(%address, error = &error as &dyn std::error::Error, "an endpoint did not answer");
             if error.is_connect() {
-                self.inner.cooling.failed(address);
+                self.inner.cooling.failed(address, &error);
                 Failure::Connect
             } else {
+                if is_silence(&error) {
+                    self.inner.cooling.failed(address, &error);
+                }
                 Failure::Broken
             }
         })

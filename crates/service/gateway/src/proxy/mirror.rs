@@ -86,7 +86,7 @@ impl Proxy {
             }
             Err(error) => {
                 if error.is_connect() {
-                    self.inner.cooling.failed(address);
+                    self.inner.cooling.failed(address, &error);
                 }
                 "failed"
             }

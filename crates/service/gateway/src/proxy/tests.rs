@@ -278,6 +278,23 @@ async fn a_lost_endpoint_costs_no_request() {
 }
 
 #[tokio::test]
+async fn a_backend_that_cannot_be_reached_counts_as_empty() {
+    let stable = Backend::start("stable").await;
+    let world = World::start(Config::default()).await;
+    let rule = json!({"backendRefs": [
+        {"name": "stable", "port": 80, "weight": 1},
+        {"name": "canary", "port": 80, "weight": 9},
+    ]});
+    world.route(rule, &[("stable", vec![stable.address]), ("canary", vec![closed().await])]);
+    for _ in 0..20 {
+        let request = world.request("/").method("POST").body(text(vec![5; 1000])).unwrap();
+        let (status, headers, body) = world.send(request).await;
+        assert_eq!((status.as_u16(), body.as_str()), (200, "stable"));
+        assert_eq!(headers["x-galley-backend"], "n/stable");
+    }
+}
+
+#[tokio::test]
 async fn a_body_reaches_the_next_endpoint_whole_and_attempts_are_bounded() {
     let mut web = Backend::start("web").await;
     let world = World::start(Config { attempts: 2, ..Config::default() }).await;
