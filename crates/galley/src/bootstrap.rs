@@ -5,6 +5,7 @@
 //! commits through tunnels, then the one Application from which all others come. From there on Argo CD delivers the
 //! platform too, and a later run leaves it alone. Killed at any moment it goes on when it is run again.
 
+mod definitions;
 mod desired;
 mod fill;
 mod look;
@@ -38,7 +39,13 @@ pub async fn run(global: &Global, args: Bootstrap) -> Result<Answer, Problem> {
         return remove(&cluster).await;
     }
     let source = desired::source(&args).await?;
-    let facts = look::look(&cluster).await?;
+    let mut facts = look::look(&cluster).await?;
+    if let Some(file) = args.gateway_api.as_deref().filter(|_| facts.gateway.is_none()) {
+        if !definitions::bring(&cluster, file, &args).await? {
+            return Ok(Answer::Yes);
+        }
+        facts = cluster.facts().await?;
+    }
     let desired = Desired::of(&cluster, &facts, &source).await?;
     look::check(&facts, &desired)?;
     let options = galley_cluster::PlanOptions { force: args.force_conflicts };
@@ -165,6 +172,7 @@ fn claims() -> Vec<Claim> {
     .into()
 }
 
+/// Who holds the lease.
 fn holder() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("galley on {}, process {}", host.trim(), std::process::id())

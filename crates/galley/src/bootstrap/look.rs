@@ -105,7 +105,7 @@ pub fn check(facts: &Facts, desired: &Desired) -> Result<(), Problem> {
     if facts.gateway.is_none() {
         lacks.push(
             "The Gateway API's definitions: `kubectl apply --server-side -f standard-install.yaml` of a release of \
-             kubernetes-sigs/gateway-api."
+             kubernetes-sigs/gateway-api, or the same file with `--gateway-api`."
                 .to_owned(),
         );
     }

@@ -31,11 +31,15 @@ pub struct Bootstrap {
     /// What this cluster needs different, for the platform's chart; committed as `k8s/platform/values-cluster.yaml`
     #[arg(long, value_name = "FILE")]
     pub values: Option<PathBuf>,
+    /// The Gateway API's definitions (`standard-install.yaml` of a release of kubernetes-sigs/gateway-api), for a cluster
+    /// that has none
+    #[arg(long, value_name = "FILE")]
+    pub gateway_api: Option<PathBuf>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Take away what bootstrap brought, and nothing else
-    #[arg(long, conflicts_with_all = ["dir", "values", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["dir", "values", "gateway_api", "dry_run"])]
     pub remove: bool,
     /// Take fields over that somebody else manages
     #[arg(long)]

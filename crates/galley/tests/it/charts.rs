@@ -16,14 +16,14 @@ const KUBERNETES: &str = "v1.34.0";
 const DIGEST: &str = "image.digest=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Charts, with the settings that they are rendered under beside their defaults.
-const CHARTS: [(&str, &[&[&str]]); 4] = [
+pub const CHARTS: [(&str, &[&[&str]]); 4] = [
     ("platform", &[&["traffic.production=50", "traffic.canary=50"]]),
     ("staging", &[&[DIGEST, "image.version=v3"], &[DIGEST, "image.version=v3", "gateway.enabled=true"]]),
     ("canary", &[&[DIGEST, "image.version=v3"]]),
     ("production", &[&[DIGEST, "image.version=v3", "replicaCount=3"]]),
 ];
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
@@ -43,7 +43,7 @@ fn chart(name: &str) -> PathBuf {
     root().join("pipeline/k8s").join(name)
 }
 
-fn files(folder: &Path, prefix: &str, all: &mut Files) {
+pub fn files(folder: &Path, prefix: &str, all: &mut Files) {
     for entry in fs::read_dir(folder).expect("a readable folder").flatten() {
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {
@@ -54,12 +54,12 @@ fn files(folder: &Path, prefix: &str, all: &mut Files) {
     }
 }
 
-fn key(object: &Value) -> String {
+pub fn key(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     format!("{} {} {}", text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
 }
 
-fn ours(name: &str, set: &[&str], api_versions: &[&str]) -> BTreeMap<String, Value> {
+pub fn ours(name: &str, set: &[&str], api_versions: &[&str]) -> BTreeMap<String, Value> {
     let mut all = Files::new();
     files(&chart(name), "", &mut all);
     let set: Vec<(String, String)> = set
