@@ -51,7 +51,7 @@ struct Inner {
     /// Counts tables, for requests that wait for the next one.
     tables: watch::Sender<u64>,
     client: Client<Connector, Lent>,
-    cooling: Cooling,
+    cooling: Arc<Cooling>,
     dice: Dice,
     metrics: Metrics,
     mirrors: Arc<Semaphore>,
@@ -63,20 +63,21 @@ struct Inner {
 impl Proxy {
     /// A proxy with an empty table. The same `seed` gives the same draws in the same order of requests.
     pub fn new(config: Config, dialer: Arc<dyn Dialer>, metrics: Metrics, seed: u64) -> Proxy {
+        let cooling = Arc::new(Cooling::default());
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)
             .pool_max_idle_per_host(IDLE_PER_ENDPOINT)
             .http1_max_buf_size(config.max_head_bytes.max(8192))
-            .build(Connector::new(dialer, config.connect()));
+            .build(Connector::new(dialer, config.connect(), Arc::clone(&cooling)));
         let mirrors = Arc::new(Semaphore::new(config.max_mirrors));
         Proxy {
             inner: Arc::new(Inner {
                 table: ArcSwap::default(),
                 tables: watch::Sender::new(0),
                 client,
-                cooling: Cooling::default(),
+                cooling,
                 dice: Dice::new(seed),
                 metrics,
                 mirrors,
@@ -94,6 +95,7 @@ impl Proxy {
 
     /// Puts a new table in place. Requests that have begun keep theirs.
     pub fn set_table(&self, table: Table) {
+        self.inner.cooling.set_groups(table.groups());
         self.inner.table.store(Arc::new(table));
         self.inner.tables.send_modify(|count| *count += 1);
     }

@@ -250,18 +250,16 @@ impl Table {
 
     /// Every address that the table may send requests to.
     pub fn endpoints(&self) -> BTreeSet<SocketAddr> {
+        self.groups().flatten().copied().collect()
+    }
+
+    /// The endpoints of each backend.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &[SocketAddr]> {
         let entries = self.ports.values().flatten().flat_map(|listener| &listener.entries);
-        entries
-            .flat_map(|entry| {
-                let mirrors = entry.rule.mirrors.iter().map(|mirror| &mirror.backend);
-                entry
-                    .rule
-                    .backends
-                    .iter()
-                    .chain(mirrors)
-                    .flat_map(|backend| backend.endpoints.iter().copied())
-            })
-            .collect()
+        entries.flat_map(|entry| {
+            let mirrors = entry.rule.mirrors.iter().map(|mirror| &mirror.backend);
+            entry.rule.backends.iter().chain(mirrors).map(|backend| backend.endpoints.as_slice())
+        })
     }
 }
 

@@ -104,7 +104,10 @@ impl Proxy {
         let body = Lent::new(self.mirror(rule, &parts, body));
         let deadline =
             rule.request_timeout.unwrap_or(Some(self.inner.config.request())).map(|limit| start + limit);
-        let mut backend = backend;
+        let mut backend = match rule.instead_of(backend) {
+            Some(other) if self.inner.cooling.all_silent(&backend.endpoints) => other,
+            _ => backend,
+        };
         let mut outcome = self.attempts(rule, backend, &parts, &body, deadline).await;
         if let Err(failure) = &outcome
             && failure.allows_another(&parts, &body)
@@ -208,14 +211,12 @@ impl Proxy {
         outcome.map_err(|error| {
             tracing::debug!(%address, error = &error as &dyn std::error::Error, "an endpoint did not answer");
             if error.is_connect() {
-                self.inner.cooling.failed(address, &error);
-                Failure::Connect
-            } else {
-                if is_silence(&error) {
-                    self.inner.cooling.failed(address, &error);
-                }
-                Failure::Broken
+                return Failure::Connect;
             }
+            if is_silence(&error) {
+                self.inner.cooling.failed(address, &error);
+            }
+            Failure::Broken
         })
     }
 

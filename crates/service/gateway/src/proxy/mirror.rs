@@ -84,12 +84,7 @@ impl Proxy {
                 let _ = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
                 if status < StatusCode::INTERNAL_SERVER_ERROR { "answered" } else { "error" }
             }
-            Err(error) => {
-                if error.is_connect() {
-                    self.inner.cooling.failed(address, &error);
-                }
-                "failed"
-            }
+            Err(_) => "failed",
         }
     }
 }

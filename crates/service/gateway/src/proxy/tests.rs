@@ -1,6 +1,6 @@
 //! The proxy between real sockets: splits, retries, mirrors, upgrades, streams, deadlines, shutdown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -121,8 +121,12 @@ struct World {
 
 impl World {
     async fn start(config: Config) -> World {
+        World::start_with(config, Arc::new(HostDialer)).await
+    }
+
+    async fn start_with(config: Config, dialer: Arc<dyn Dialer>) -> World {
         let metrics = Metrics::default();
-        let proxy = Proxy::new(config, Arc::new(HostDialer), metrics.clone(), 42);
+        let proxy = Proxy::new(config, dialer, metrics.clone(), 42);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -291,6 +295,44 @@ async fn a_backend_that_cannot_be_reached_counts_as_empty() {
         let (status, headers, body) = world.send(request).await;
         assert_eq!((status.as_u16(), body.as_str()), (200, "stable"));
         assert_eq!(headers["x-galley-backend"], "n/stable");
+    }
+}
+
+/// Connects like the default, but never to these addresses: packets to a lost machine are answered by nobody.
+struct Silence(BTreeSet<SocketAddr>);
+
+#[async_trait::async_trait]
+impl Dialer for Silence {
+    async fn connect(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
+        if self.0.contains(&address) {
+            std::future::pending::<()>().await;
+        }
+        TcpStream::connect(address).await
+    }
+}
+
+#[tokio::test]
+async fn clients_in_a_hurry_do_not_meet_a_lost_machine_twice() {
+    let (stable, canary) = (Backend::start("stable").await, closed().await);
+    let lost = closed().await;
+    let world = World::start_with(Config::default(), Arc::new(Silence([lost, canary].into()))).await;
+    let rule = json!({"backendRefs": [
+        {"name": "stable", "port": 80, "weight": 50},
+        {"name": "canary", "port": 80, "weight": 50},
+    ]});
+    world.route(rule, &[("stable", vec![lost, stable.address]), ("canary", vec![canary])]);
+    let mut late = 0;
+    let mut quick = 0;
+    while quick < 50 {
+        // The client leaves before the gateway's own deadline of two seconds.
+        match tokio::time::timeout(Duration::from_millis(700), world.get("/")).await {
+            Ok((status, _, body)) => {
+                assert_eq!((status.as_u16(), body.as_str()), (200, "stable"));
+                quick += 1;
+            }
+            Err(_) => late += 1,
+        }
+        assert!(late < 6, "{late} requests were too late, {quick} were not");
     }
 }
 
