@@ -279,7 +279,8 @@ def nodes():
     say("node", f"{node} goes, with {', '.join(sorted(on[node]))}")
     run(*shlex.split(asked.kill_node), number)
     backends, failed = requests(gateway(), 400, 0.15)
-    expect(not failed or max(failed) < 60, f"after its loss {sum(backends.values())} of 400 requests answered, failures at {failed[:3]}...{failed[-3:]} s")
+    later = [when for when in failed if when > 10]
+    expect(len(later) <= 4, f"after its loss {sum(backends.values())} of 400 requests answered, failures at {failed[:3]}...{failed[-3:]} s")
     with Forward() as url:
         git("pull", "--quiet", "--no-rebase", url, "main")
         file = PIPELINE / "galley.yaml"
@@ -288,7 +289,7 @@ def nodes():
         git("push", "--quiet", url, "main")
     seconds, _ = promoted("r-" + git("rev-parse", "HEAD")[:10], CLUSTER)
     expect(True, f"the next workflow ended {seconds:.0f} s after the push, a node short")
-    run(*shlex.split(asked.revive_node), number)
+    until(lambda: run(*shlex.split(asked.revive_node), number, check=False).returncode == 0, 300, "the node again")
 
 
 def killed():
