@@ -177,12 +177,17 @@ class Forward:
     """The cluster's git server on loopback."""
 
     def __enter__(self):
-        self.process = subprocess.Popen(
-            ["kubectl", "-n", "gourmetgram-platform", "port-forward", "service/git", ":80"], stdout=subprocess.PIPE, text=True
-        )
-        port = re.search(r":(\d+) ->", self.process.stdout.readline()).group(1)
+        # The server may have been on a node that is lost, and be on its way to another.
+        _, found = until(self.begin, 180, "a way to the git server")
+        port = found.group(1)
         token = kubectl("-n", "gourmetgram-pipeline", "get", "secret", "pipeline-credentials", "-o", "go-template={{.data.GALLEY_TOKEN | base64decode}}")
         return f"http://galley:{token}@127.0.0.1:{port}/pipeline.git"
+
+    def begin(self):
+        self.process = subprocess.Popen(
+            ["kubectl", "-n", "gourmetgram-platform", "port-forward", "service/git", ":80"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        return re.search(r":(\d+) ->", self.process.stdout.readline())
 
     def __exit__(self, *_):
         self.process.terminate()
@@ -243,12 +248,16 @@ def again():
     expect(not moved and before.keys() == after.keys() and "Nothing is to be changed" in done.stderr, f"a second bootstrap changes nothing of {len(before)} objects {moved}")
 
 
+def another_seed():
+    file = PIPELINE / "galley.yaml"
+    file.write_text(re.sub(r"seed: \d+", f"seed: {random.randrange(100, 10**6)}", file.read_text()))
+    git("commit", "--quiet", "--all", "--message", "another seed")
+
+
 def second():
     with Forward() as url:
         git("pull", "--quiet", "--no-rebase", url, "main")
-        file = PIPELINE / "galley.yaml"
-        file.write_text(file.read_text().replace("seed: 11", "seed: 12"))
-        git("commit", "--quiet", "--all", "--message", "another seed")
+        another_seed()
         git("push", "--quiet", url, "main")
         name = "r-" + git("rev-parse", "HEAD")[:10]
         seconds, _ = promoted(name, CLUSTER)
@@ -283,9 +292,7 @@ def nodes():
     expect(len(later) <= 4, f"after its loss {sum(backends.values())} of 400 requests answered, failures at {failed[:3]}...{failed[-3:]} s")
     with Forward() as url:
         git("pull", "--quiet", "--no-rebase", url, "main")
-        file = PIPELINE / "galley.yaml"
-        file.write_text(file.read_text().replace("seed: 12", "seed: 13"))
-        git("commit", "--quiet", "--all", "--message", "a third seed")
+        another_seed()
         git("push", "--quiet", url, "main")
     seconds, _ = promoted("r-" + git("rev-parse", "HEAD")[:10], CLUSTER)
     expect(True, f"the next workflow ended {seconds:.0f} s after the push, a node short")
