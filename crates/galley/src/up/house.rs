@@ -23,6 +23,7 @@ use super::{
 use crate::{
     Answer,
     cli::{Global, Isolation, Ports, Up, steps::Services},
+    commands::workflow::artifacts,
     ground::Ground,
     kinds,
     state::{Running, State},
@@ -144,7 +145,7 @@ impl House {
         supervisor.try_start("workloads", move |stop| workloads.run(stop));
         supervisor.start("workflows", {
             let deps = galley_workflows::Deps { client: client.clone(), clock: Arc::clone(&clock) };
-            let service = galley_workflows::Service::new(galley_workflows::Config::default(), deps);
+            let service = galley_workflows::Service::new(workflows_config(), deps);
             move |stop| service.run(stop)
         });
         supervisor.try_start("gitops", {
@@ -338,6 +339,11 @@ async fn start_sandbox(state: &State, args: &Up) -> Result<(Sandbox, (String, Ve
     Ok((sandbox, (mode.to_owned(), report.notices)))
 }
 
+/// Pods here fetch and keep artifacts, and keep the order of containers.
+fn workflows_config() -> galley_workflows::Config {
+    galley_workflows::Config { artifacts: true, container_order: true, ..Default::default() }
+}
+
 /// Where the API server's Service lies for pods.
 fn sandbox_api_address(sandbox: &Sandbox) -> std::net::IpAddr {
     match sandbox.mode() {
@@ -413,6 +419,9 @@ fn workloads(
         sandbox: sandbox.clone(),
         images: Arc::new(Images::new(store.clone())?),
         credentials: Arc::new(deputies),
+        artifacts: Some(Arc::new(artifacts::Store(
+            artifacts::store_of(state.root()).with_secrets(client.clone()),
+        ))),
         clock: Arc::clone(clock),
     };
     galley_workloads::Service::new(config, deps).map_err(|e| failed("preparing the workloads", &e))
