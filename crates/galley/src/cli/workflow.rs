@@ -72,6 +72,43 @@ pub struct Run {
     pub output: Output,
 }
 
+const SERVE: &str = "\
+Runs until it is stopped, and goes on where it stopped. What the addresses are is printed, and `-o json` prints it for
+scripts. kubectl and the argo command work with the kubeconfig; the argo command and SDKs also with Argo Server's API.
+The commands of `galley workflow` and `galley cron` find it by the same `--state DIR`.
+
+Examples:
+  galley workflow serve --state ./wf --image busybox=./rootfs/busybox
+  galley workflow submit hello.yaml -n default --state ./wf --wait
+  export ARGO_SERVER=127.0.0.1:2746 ARGO_HTTP1=true ARGO_SECURE=false ARGO_TOKEN=\"Bearer $(cat ./wf/token)\"
+  argo submit --watch hello.yaml";
+
+/// Arguments of `workflow serve`.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Root file system of an image; repeatable
+    #[arg(long = "image", value_name = "NAME=DIR")]
+    pub images: Vec<String>,
+    /// Take images that `--image` does not name from their registries
+    #[arg(long)]
+    pub pull: bool,
+    /// Port of Argo Server's API; 0 takes a free one
+    #[arg(long, default_value_t = 2746, value_name = "PORT")]
+    pub argo_port: u16,
+    /// Port of the Kubernetes API; 0 takes a free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub api_port: u16,
+    /// Namespaces to make, beside `default`; repeatable
+    #[arg(short, long = "namespace", value_name = "NAME")]
+    pub namespaces: Vec<String>,
+    /// How containers are kept apart
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub isolation: Isolation,
+    /// How to print the addresses
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// `workflow node ...`
 #[derive(Debug, Subcommand)]
 pub enum Node {
@@ -234,6 +271,9 @@ pub enum Workflow {
     /// Run workflow files here and now, with no server and no cluster
     #[command(after_help = RUN)]
     Run(Run),
+    /// Serve workflows alone, without a pipeline: the Kubernetes API and Argo Server's API on loopback
+    #[command(after_help = SERVE)]
+    Serve(Serve),
     /// Submit a workflow from a file or a template
     Submit {
         /// File with a Workflow

@@ -1,11 +1,13 @@
 //! `galley workflow ...`: submit, look at and follow workflows.
 
+pub mod argo;
 pub mod artifacts;
 mod images;
 mod live;
 mod objects;
 mod platform;
 mod run;
+mod serve;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +16,7 @@ use std::{
 };
 
 use futures::{AsyncBufReadExt, TryStreamExt};
-use galley_argo_workflows::{Externals, Manifest, NodePhase};
+use galley_argo_workflows::{Externals, Manifest};
 use galley_problem::{Kind, Problem};
 use galley_units::SystemClock;
 use galley_workflow::{NodeSelector, RetryOptions};
@@ -46,6 +48,7 @@ pub async fn run(global: &Global, workflow: Workflow) -> Result<Answer, Problem>
     let workflow = match workflow {
         Workflow::Lint { files, offline } => return lint(&files, offline),
         Workflow::Graph { file } => return graph(&file),
+        Workflow::Serve(args) => return serve::run(global, args).await,
         Workflow::Run(args) => return run::run(global, args).await,
         Workflow::Artifacts(verb) => return artifacts::run(global, verb).await,
         other => other,
@@ -136,9 +139,11 @@ pub async fn run(global: &Global, workflow: Workflow) -> Result<Answer, Problem>
             Ok(if ended_well(&followed.workflow.data) { Answer::Yes } else { Answer::No })
         }
         Workflow::Node(node) => set_node(&client, node).await,
-        Workflow::Lint { .. } | Workflow::Graph { .. } | Workflow::Run(_) | Workflow::Artifacts(_) => {
-            Ok(Answer::Yes)
-        }
+        Workflow::Lint { .. }
+        | Workflow::Graph { .. }
+        | Workflow::Run(_)
+        | Workflow::Serve(_)
+        | Workflow::Artifacts(_) => Ok(Answer::Yes),
     }
 }
 
@@ -153,17 +158,8 @@ async fn set_node(client: &Client, node: Node) -> Result<Answer, Problem> {
     let nodes = NodeSelector::read(&node_field_selector).map_err(|why| {
         Problem::new("G0117", Kind::Usage, "The node selector cannot be read.").because_of(why)
     })?;
-    let phase = phase.map(|phase| match phase.as_str() {
-        "Succeeded" => Ok(NodePhase::Succeeded),
-        "Failed" => Ok(NodePhase::Failed),
-        "Error" => Ok(NodePhase::Error),
-        "Skipped" => Ok(NodePhase::Skipped),
-        other => {
-            Err(Problem::new("G0117", Kind::Usage, format!("A node cannot be given the phase `{other}`."))
-                .try_this("Succeeded, Failed, Error or Skipped."))
-        }
-    });
-    let change = NodeChange { outputs: pairs(&output_parameters)?, phase: phase.transpose()?, message };
+    let phase = argo::phase(phase.as_deref().unwrap_or_default())?;
+    let change = NodeChange { outputs: pairs(&output_parameters)?, phase, message };
     for changed in
         galley_workflows::change_nodes(client, &namespace.namespace, &name, &nodes, &change).await?
     {

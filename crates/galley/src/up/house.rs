@@ -159,6 +159,8 @@ impl House {
                 .map_err(|e| failed("preparing gitops", &e))?;
             move |stop| service.run(stop)
         });
+        let argo = crate::commands::workflow::argo::router(&client, &tokens, state.root());
+        supervisor.serve("argo", listeners.take("argo")?, argo);
         gateway(&mut listeners, &mut supervisor, &client, pods, &clock)?;
         let endpoints = own_endpoints(&ports);
         let (endpoints_out, endpoints_in) = watch::channel(endpoints);

@@ -133,7 +133,9 @@ impl Follow<'_> {
         let waiting: Vec<(String, String)> = nodes
             .into_iter()
             .flatten()
-            .filter(|(_, node)| node["type"] == "Suspend" && node["phase"] == "Running" && !is_timed(node))
+            .filter(|(_, node)| {
+                node["type"] == "Suspend" && node["phase"] == "Running" && !is_timed(workflow, node)
+            })
             .map(|(id, node)| (id.clone(), text(node, &["displayName"])))
             .collect();
         asked.retain(|id| waiting.iter().any(|(waits, _)| waits == id));
@@ -218,12 +220,15 @@ fn gone(name: &str) -> Problem {
     Problem::new("G0510", Kind::NotFound, format!("Workflow `{name}` was deleted before it ended."))
 }
 
-/// Whether a suspended node ends by itself.
-fn is_timed(node: &Value) -> bool {
-    node["message"].as_str().is_some_and(|message| message.contains("until") || message.contains("duration"))
-        || node["inputs"]["parameters"]
-            .as_array()
-            .is_some_and(|all| all.iter().any(|parameter| parameter["name"] == "duration"))
+/// Whether a suspended node ends by itself: its template says after how long.
+fn is_timed(workflow: &Value, node: &Value) -> bool {
+    let name = &node["templateName"];
+    let status = &workflow["status"];
+    let own = workflow["spec"]["templates"].as_array().into_iter().flatten();
+    let base = status["storedWorkflowTemplateSpec"]["templates"].as_array().into_iter().flatten();
+    let stored = status["storedTemplates"].as_object().into_iter().flat_map(|all| all.values());
+    let mut templates = own.chain(base).chain(stored).filter(|template| template["name"] == *name);
+    templates.any(|template| template["suspend"]["duration"].is_string())
 }
 
 /// The output of containers as it comes.

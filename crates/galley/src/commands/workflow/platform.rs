@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use galley_apiserver::{ApiServer, CertificateAuthority, TokenAuthority};
 use galley_problem::{Kind, Problem};
-use galley_sandbox::{Mode, Sandbox};
+use galley_sandbox::{Mode, Report, Sandbox};
 use galley_store::Database;
 use galley_units::{Clock, SystemClock};
 use serde_json::json;
@@ -34,6 +34,7 @@ pub struct Folders {
     /// Pods, logs, artifacts.
     pub root: PathBuf,
     database: PathBuf,
+    api_port: u16,
     _held: Vec<Held>,
 }
 
@@ -57,7 +58,12 @@ impl Folders {
                 .try_this("Wait for it, stop it, or give another folder with `--state DIR`.")
         })?;
         let database = root.join("run.db");
-        Ok(Folders { root, database, _held: vec![Held { _lock: lock, _temporary: None }] })
+        Ok(Folders { root, database, api_port: 0, _held: vec![Held { _lock: lock, _temporary: None }] })
+    }
+
+    /// Those of a state folder that somebody else has locked; the API is to listen on this port.
+    pub fn locked(root: &Path, api_port: u16) -> Folders {
+        Folders { root: root.to_owned(), database: root.join("run.db"), api_port, _held: Vec::new() }
     }
 
     /// Those of a run that leaves nothing.
@@ -75,7 +81,7 @@ impl Folders {
             }
             Err(_) => root.clone(),
         };
-        Ok(Folders { root, database: database.join("run.db"), _held: all })
+        Ok(Folders { root, database: database.join("run.db"), api_port: 0, _held: all })
     }
 }
 
@@ -114,6 +120,14 @@ pub struct Platform {
     database: Database,
     /// What this machine does not offer.
     pub notices: Vec<String>,
+    /// How containers are kept apart.
+    pub isolation: Mode,
+    /// Who signs tokens.
+    pub tokens: TokenAuthority,
+    /// The certificate of the API's authority.
+    pub ca_pem: String,
+    /// Where the API listens.
+    pub api: SocketAddr,
 }
 
 impl Platform {
@@ -144,7 +158,7 @@ impl Platform {
         let Server { server, database, tokens, authority } = server?;
         let mut supervisor = Supervisor::new(CancellationToken::new());
         let client = server.client("default");
-        let api = serve(&server, &tokens, &authority, &mut supervisor, &sandbox).await?;
+        let api = serve(&server, &tokens, &authority, &mut supervisor, folders.api_port).await?;
         let config = galley_workloads::Config {
             state_dir: folders.root.join("run"),
             auto_host_ports: true,
@@ -152,7 +166,7 @@ impl Platform {
             ..Default::default()
         };
         let store = galley_workflows::ArtifactStore::new(folders.root.join(ARTIFACTS));
-        let deputies = Deputies { tokens, ca_pem: authority.ca_pem().to_owned(), api };
+        let deputies = Deputies { tokens: tokens.clone(), ca_pem: authority.ca_pem().to_owned(), api };
         let deps = galley_workloads::Deps {
             client: client.clone(),
             sandbox,
@@ -170,12 +184,19 @@ impl Platform {
         let deps = galley_workflows::Deps { client: client.clone(), clock };
         let workflows = galley_workflows::Service::new(config, deps);
         supervisor.start("workflows", move |stop| workflows.run(stop));
-        Ok(Platform { client, supervisor, database, notices: report.notices })
+        let ca_pem = authority.ca_pem().to_owned();
+        let Report { mode: isolation, notices } = report;
+        Ok(Platform { client, supervisor, database, notices, isolation, tokens, ca_pem, api })
     }
 
     /// The API, in process.
     pub fn client(&self) -> kube::Client {
         self.client.clone()
+    }
+
+    /// Serves a router until everything stops.
+    pub fn serve(&mut self, name: &'static str, listener: tokio::net::TcpListener, router: axum::Router) {
+        self.supervisor.serve(name, listener, router);
     }
 
     /// Ends when a part has ended that should not have.
@@ -223,7 +244,7 @@ async fn serve(
     tokens: &TokenAuthority,
     authority: &CertificateAuthority,
     supervisor: &mut Supervisor,
-    sandbox: &Sandbox,
+    port: u16,
 ) -> Result<SocketAddr, Problem> {
     let names = [
         "localhost",
@@ -236,7 +257,7 @@ async fn serve(
     let plain = Ipv4Addr::new(127, 96, 0, 1);
     let addresses = [Ipv4Addr::LOCALHOST.into(), service.into(), plain.into()];
     let tls = authority.server_tls(&names, &addresses).map_err(|e| failed("making the certificate", &e))?;
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     let listener = listener.map_err(|e| failed("listening on loopback", &e))?;
     let address = listener.local_addr().map_err(|e| failed("listening on loopback", &e))?;
     supervisor.start("api objects", {
@@ -249,7 +270,6 @@ async fn serve(
     });
     let client = server.client("default");
     super::objects::ensure_namespace(&client, "default").await?;
-    let _ = sandbox;
     let kubernetes = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "kubernetes", "namespace": "default"},
         "spec": {"clusterIP": service.to_string(), "ports": [{"name": "https", "port": 443}]},
