@@ -343,7 +343,7 @@ async fn start_sandbox(state: &State, args: &Up) -> Result<(Sandbox, (String, Ve
 
 /// Pods here fetch and keep artifacts, and keep the order of containers.
 fn workflows_config() -> galley_workflows::Config {
-    galley_workflows::Config { artifacts: true, container_order: true, ..Default::default() }
+    galley_workflows::Config { artifacts: true, container_order: true, sidecars: true, ..Default::default() }
 }
 
 /// Where the API server's Service lies for pods.

@@ -9,6 +9,7 @@ use kube::api::{DeleteParams, DynamicObject, ListParams};
 use kube::{ResourceExt, api::ObjectMeta};
 use serde_json::{Value, json};
 
+use crate::body::Given;
 use crate::error::{Answer, Code, Refusal};
 use crate::objects::{Query, and, argo, list_params, text, to_value};
 use crate::service::{Context, Cx};
@@ -65,12 +66,12 @@ pub(crate) async fn delete(State(cx): Cx, Path(uid): Path<String>) -> Answer {
     Ok(Json(json!({})))
 }
 
-pub(crate) async fn retry(State(cx): Cx, Path(uid): Path<String>, Json(verb): Json<Verb>) -> Answer {
+pub(crate) async fn retry(State(cx): Cx, Path(uid): Path<String>, Given(verb): Given<Verb>) -> Answer {
     let (namespace, name) = place(&find(&cx, &uid).await?.metadata);
     retry_by(&cx, &namespace, &name, verb).await
 }
 
-pub(crate) async fn resubmit(State(cx): Cx, Path(uid): Path<String>, Json(verb): Json<Verb>) -> Answer {
+pub(crate) async fn resubmit(State(cx): Cx, Path(uid): Path<String>, Given(verb): Given<Verb>) -> Answer {
     let (namespace, name) = place(&find(&cx, &uid).await?.metadata);
     resubmit_by(&cx, &namespace, &name, verb).await
 }

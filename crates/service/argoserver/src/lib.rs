@@ -17,10 +17,11 @@
 //! | `stream`, `logs` | watches and logs |
 //! | `events` | WorkflowEventBindings |
 //! | `fields` | the `fields` parameter |
-//! | `check` | validation |
+//! | `check`, `body` | validation, bodies of requests |
 //! | `error`, `objects` | refusals, access to objects |
 
 mod archive;
+mod body;
 mod check;
 mod error;
 mod events;

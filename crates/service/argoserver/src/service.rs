@@ -238,8 +238,17 @@ async fn version(State(context): Cx) -> Json<serde_json::Value> {
     Json(json!({
         "version": context.config.version, "buildDate": "1970-01-01T00:00:00Z", "gitCommit": "",
         "gitTag": context.config.version, "gitTreeState": "clean", "goVersion": "none", "compiler": "rustc",
-        "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+        "platform": format!("{}/{}", std::env::consts::OS, arch()),
     }))
+}
+
+/// The processor, as Go calls it.
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 async fn user_info(axum::Extension(Caller(caller)): axum::Extension<Caller>) -> Json<serde_json::Value> {

@@ -70,7 +70,11 @@ pub(crate) async fn workflows(
     Params(query): Params<Query>,
 ) -> Result<Response, Refusal> {
     let api = argo(&cx.client, "Workflow", &namespace);
-    let params = watch_params(&query);
+    let mut params = watch_params(&query);
+    if params.field_selector.as_deref() == Some("metadata.name=@latest") {
+        let latest = crate::workflows::find(&cx, &namespace, "@latest").await?;
+        params.field_selector = Some(format!("metadata.name={}", latest.metadata.name.unwrap_or_default()));
+    }
     let since = since(&query);
     let fields = text(&query, "fields").to_owned();
     let results = async_stream::stream! {

@@ -6,6 +6,7 @@ use galley_argo_workflows::{API_VERSION, LABEL_CRON, LABEL_TEMPLATE};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::body::Given;
 use crate::error::{Answer, Refusal};
 use crate::objects::{argo, to_value};
 use crate::service::{Context, Cx};
@@ -40,7 +41,7 @@ pub(crate) struct Options {
 pub(crate) async fn submit(
     State(cx): Cx,
     Path(namespace): Path<String>,
-    Json(request): Json<Request>,
+    Given(request): Given<Request>,
 ) -> Answer {
     let mut value = from(&cx, &namespace, &request.resource_kind, &request.resource_name).await?;
     let options = request.submit_options.unwrap_or_default();

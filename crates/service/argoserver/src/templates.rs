@@ -9,6 +9,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::body::Given;
 use crate::check::{Noun, check, complete};
 use crate::error::{Answer, Refusal};
 use crate::fields::clean;
@@ -18,12 +19,12 @@ use crate::service::Cx;
 /// A request with an object in it.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Given {
+pub(crate) struct Body {
     template: Value,
     cron_workflow: Value,
 }
 
-impl Given {
+impl Body {
     fn object(self, noun: Noun, namespace: &str) -> Result<Value, Refusal> {
         let (mut value, what) = match noun {
             Noun::CronWorkflow => (self.cron_workflow, "cron workflow"),
@@ -67,7 +68,7 @@ pub(crate) async fn create(
     State(cx): Cx,
     Extension(noun): Extension<Noun>,
     Path(parts): Parts,
-    Json(given): Json<Given>,
+    Given(given): Given<Body>,
 ) -> Answer {
     let value = given.object(noun, namespace(&parts))?;
     check(&cx.client, namespace(&parts), noun, &value).await?;
@@ -80,7 +81,7 @@ pub(crate) async fn lint(
     State(cx): Cx,
     Extension(noun): Extension<Noun>,
     Path(parts): Parts,
-    Json(given): Json<Given>,
+    Given(given): Given<Body>,
 ) -> Answer {
     let value = given.object(noun, namespace(&parts))?;
     check(&cx.client, namespace(&parts), noun, &value).await?;
@@ -96,7 +97,7 @@ pub(crate) async fn update(
     State(cx): Cx,
     Extension(noun): Extension<Noun>,
     Path(parts): Parts,
-    Json(given): Json<Given>,
+    Given(given): Given<Body>,
 ) -> Answer {
     let mut value = given.object(noun, namespace(&parts))?;
     let own = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();

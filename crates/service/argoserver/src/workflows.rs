@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, Query as Params, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +10,7 @@ use kube::api::{DeleteParams, DynamicObject, PostParams};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::body::Given;
 use crate::check::{Noun, check, complete};
 use crate::error::{Answer, Code, Refusal};
 use crate::fields::clean;
@@ -23,12 +23,16 @@ const MAX_ARTIFACT: u64 = 4 << 30;
 /// A request with a workflow in it.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Given {
+pub(crate) struct Body {
     workflow: Value,
     server_dry_run: bool,
 }
 
-pub(crate) async fn create(State(cx): Cx, Path(namespace): Path<String>, Json(given): Json<Given>) -> Answer {
+pub(crate) async fn create(
+    State(cx): Cx,
+    Path(namespace): Path<String>,
+    Given(given): Given<Body>,
+) -> Answer {
     let mut value = given.workflow;
     complete(&mut value, Noun::Workflow, &namespace);
     make(&cx, &namespace, value, given.server_dry_run).await
@@ -51,7 +55,7 @@ pub(crate) async fn make(cx: &Context, namespace: &str, mut value: Value, dry_ru
     Ok(Json(to_value(&made)))
 }
 
-pub(crate) async fn lint(State(cx): Cx, Path(namespace): Path<String>, Json(given): Json<Given>) -> Answer {
+pub(crate) async fn lint(State(cx): Cx, Path(namespace): Path<String>, Given(given): Given<Body>) -> Answer {
     let mut value = given.workflow;
     complete(&mut value, Noun::Workflow, &namespace);
     check(&cx.client, &namespace, Noun::Workflow, &value).await?;
@@ -160,7 +164,7 @@ async fn now(cx: &Context, namespace: &str, name: &str) -> Answer {
 
 type Named = Path<(String, String)>;
 
-pub(crate) async fn retry(State(cx): Cx, Path((namespace, name)): Named, Json(verb): Json<Verb>) -> Answer {
+pub(crate) async fn retry(State(cx): Cx, Path((namespace, name)): Named, Given(verb): Given<Verb>) -> Answer {
     let name = name_of(&cx, &namespace, &name).await?;
     retry_by(&cx, &namespace, &name, verb).await
 }
@@ -178,7 +182,7 @@ pub(crate) async fn retry_by(cx: &Context, namespace: &str, name: &str, verb: Ve
 pub(crate) async fn resubmit(
     State(cx): Cx,
     Path((namespace, name)): Named,
-    Json(verb): Json<Verb>,
+    Given(verb): Given<Verb>,
 ) -> Answer {
     let name = name_of(&cx, &namespace, &name).await?;
     resubmit_by(&cx, &namespace, &name, verb).await
@@ -189,7 +193,11 @@ pub(crate) async fn resubmit_by(cx: &Context, namespace: &str, name: &str, verb:
     now(cx, namespace, &new).await
 }
 
-pub(crate) async fn resume(State(cx): Cx, Path((namespace, name)): Named, Json(verb): Json<Verb>) -> Answer {
+pub(crate) async fn resume(
+    State(cx): Cx,
+    Path((namespace, name)): Named,
+    Given(verb): Given<Verb>,
+) -> Answer {
     let name = name_of(&cx, &namespace, &name).await?;
     if verb.node_field_selector.is_empty() {
         cx.actions.resume(&namespace, &name).await?;
@@ -206,7 +214,7 @@ pub(crate) async fn suspend(State(cx): Cx, Path((namespace, name)): Named) -> An
     now(&cx, &namespace, &name).await
 }
 
-pub(crate) async fn stop(State(cx): Cx, Path((namespace, name)): Named, Json(verb): Json<Verb>) -> Answer {
+pub(crate) async fn stop(State(cx): Cx, Path((namespace, name)): Named, Given(verb): Given<Verb>) -> Answer {
     let name = name_of(&cx, &namespace, &name).await?;
     if verb.node_field_selector.is_empty() {
         cx.actions.stop(&namespace, &name).await?;
@@ -228,7 +236,7 @@ pub(crate) async fn terminate(State(cx): Cx, Path((namespace, name)): Named) -> 
     now(&cx, &namespace, &name).await
 }
 
-pub(crate) async fn set(State(cx): Cx, Path((namespace, name)): Named, Json(verb): Json<Verb>) -> Answer {
+pub(crate) async fn set(State(cx): Cx, Path((namespace, name)): Named, Given(verb): Given<Verb>) -> Answer {
     let name = name_of(&cx, &namespace, &name).await?;
     let outputs = match verb.output_parameters.as_str() {
         "" => BTreeMap::new(),
@@ -303,5 +311,5 @@ pub(crate) async fn hand_over(
         (header::CONTENT_LENGTH, size.to_string()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
     ];
-    Ok((headers, Body::from_stream(parts)).into_response())
+    Ok((headers, axum::body::Body::from_stream(parts)).into_response())
 }

@@ -179,8 +179,12 @@ impl Platform {
             galley_workloads::Service::new(config, deps).map_err(|e| failed("preparing pods", &e))?;
         server.set_log_source(Arc::new(LogDoor(workloads.handle().logs())));
         supervisor.try_start("workloads", move |stop| workloads.run(stop));
-        let config =
-            galley_workflows::Config { artifacts: true, container_order: true, ..Default::default() };
+        let config = galley_workflows::Config {
+            artifacts: true,
+            container_order: true,
+            sidecars: true,
+            ..Default::default()
+        };
         let deps = galley_workflows::Deps { client: client.clone(), clock };
         let workflows = galley_workflows::Service::new(config, deps);
         supervisor.start("workflows", move |stop| workflows.run(stop));

@@ -29,6 +29,8 @@ const RESET: Duration = Duration::from_secs(600);
 /// What is missing (a ConfigMap, a Secret) is looked for again after this.
 const RETRY: Duration = Duration::from_secs(1);
 const MESSAGE_LIMIT: u64 = 4096;
+/// The annotation that asks for a first process above the programs of a pod.
+const FIRST_PROCESS: &str = "runtime.galley.dev/first-process";
 /// Handing back files is tried so often before the pod ends without.
 const COLLECT_ATTEMPTS: u32 = 20;
 
@@ -480,6 +482,7 @@ impl Task {
             env,
             working_dir: self.container.working_dir.clone().unwrap_or_else(|| image.working_dir.clone()),
             user: user(&shared.pod, &self.container, image)?,
+            first_process: collect::annotation(&shared.pod, FIRST_PROCESS) == Some("true"),
             read_only_root: security.read_only_root_filesystem.unwrap_or(false),
             drop_capabilities: security.capabilities.and_then(|all| all.drop).unwrap_or_default(),
             log,

@@ -10,12 +10,19 @@ use super::collect::annotation;
 
 /// The annotation: container name to the names it waits for.
 const ORDER: &str = "runtime.galley.dev/container-dependencies";
+/// The annotation that names the container whose end ends the others.
+const ENDS_WITH: &str = "runtime.galley.dev/ends-with";
 /// The exit code of a container that did not begin.
 const NOT_BEGUN: i32 = 64;
 
 /// What each container waits for.
 pub(crate) fn of(pod: &Pod) -> BTreeMap<String, Vec<String>> {
     annotation(pod, ORDER).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+/// Whether the end of this container ends the others.
+pub(crate) fn ends_all(pod: &Pod, container: &str) -> bool {
+    annotation(pod, ENDS_WITH) == Some(container)
 }
 
 /// Whether all of these have ended well, or why a container that waits for them will not begin; `None` as long as it

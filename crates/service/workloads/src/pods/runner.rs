@@ -482,6 +482,7 @@ impl Life {
             let before = order.get(&container.name).cloned().unwrap_or_default();
             let (board, now) = (Arc::clone(&self.board), self.cx.now());
             let termination = self.termination.clone();
+            let (ends_all, grace) = (order::ends_all(&self.pod, &container.name), grace(&self.pod));
             tasks.spawn(async move {
                 let turn = tokio::select! {
                     biased;
@@ -491,6 +492,9 @@ impl Life {
                 match turn {
                     Ok(()) => drop(task.run().await),
                     Err(why) => order::pass_over(&board, index, why, &now),
+                }
+                if ends_all && !termination.is_begun() {
+                    termination.begin(grace);
                 }
             });
         }
