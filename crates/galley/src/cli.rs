@@ -7,6 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub mod cluster;
 pub mod service;
 pub mod steps;
+pub mod workflow;
+
+pub use workflow::{Cron, Namespace, Workflow};
 
 /// Trains, judges, delivers and serves a model from one git repository
 #[derive(Debug, Parser)]
@@ -89,9 +92,12 @@ pub enum Command {
     Init(Init),
     /// Say what would be done, without doing it
     Plan(Plan),
-    /// Submit and follow workflows
+    /// Run, submit and follow workflows
     #[command(subcommand, alias = "wf")]
     Workflow(Workflow),
+    /// Look at CronWorkflows, suspend them, and make up for missed runs
+    #[command(subcommand)]
+    Cron(Cron),
     /// Look at Applications and sync them
     #[command(subcommand)]
     App(App),
@@ -191,156 +197,6 @@ pub struct Plan {
     /// How to print
     #[command(flatten)]
     pub output: Output,
-}
-
-/// `workflow ...`
-#[derive(Debug, Subcommand)]
-pub enum Workflow {
-    /// Submit a workflow from a file or a template
-    Submit {
-        /// File with a Workflow
-        #[arg(required_unless_present = "from")]
-        file: Option<PathBuf>,
-        /// `workflowtemplate/NAME` or `cronwf/NAME`
-        #[arg(long, conflicts_with = "file", value_name = "KIND/NAME")]
-        from: Option<String>,
-        /// Parameter, `name=value`; repeatable
-        #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
-        parameters: Vec<String>,
-        /// Wait for its end; exit code 1 unless it succeeds
-        #[arg(short, long)]
-        wait: bool,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-    },
-    /// List workflows
-    List {
-        /// In every namespace
-        #[arg(short = 'A', long)]
-        all_namespaces: bool,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-        /// How to print
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Show a workflow and its nodes
-    Get {
-        /// Name, or `@latest`
-        name: String,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-        /// How to print
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Print the logs of a workflow's pods
-    Logs {
-        /// Name, or `@latest`
-        name: String,
-        /// Go on as they come
-        #[arg(short, long)]
-        follow: bool,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-    },
-    /// Let a suspended workflow go on
-    Resume {
-        /// Name, or `@latest`
-        name: String,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-    },
-    /// Stop a workflow; exit handlers still run
-    Stop {
-        /// Name, or `@latest`
-        name: String,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-    },
-    /// End a workflow at once; exit handlers do not run
-    Terminate {
-        /// Name, or `@latest`
-        name: String,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-    },
-    /// Let a workflow begin nothing new until it is resumed
-    Suspend {
-        /// Name, or `@latest`
-        name: String,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-    },
-    /// Go on with a workflow that failed, from where it failed
-    Retry {
-        /// Name, or `@latest`
-        name: String,
-        /// Other value for a parameter, `name=value`; repeatable
-        #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
-        parameters: Vec<String>,
-        /// Run the nodes that `--node-field-selector` names again, too, and what depends on them
-        #[arg(long, requires = "node_field_selector")]
-        restart_successful: bool,
-        /// Which nodes, as in `displayName=train,phase=Succeeded`
-        #[arg(long, value_name = "SELECTOR")]
-        node_field_selector: Option<String>,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-    },
-    /// Submit a workflow again under a new name
-    Resubmit {
-        /// Name, or `@latest`
-        name: String,
-        /// Take over what succeeded
-        #[arg(long)]
-        memoized: bool,
-        /// Other value for a parameter, `name=value`; repeatable
-        #[arg(short, long = "parameter", value_name = "NAME=VALUE")]
-        parameters: Vec<String>,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-    },
-    /// Delete a workflow and its pods
-    Delete {
-        /// Name, or `@latest`
-        name: String,
-        /// Where
-        #[command(flatten)]
-        namespace: Namespace,
-    },
-    /// Check files; every fault with file, line and column
-    Lint {
-        /// Files with Workflows, WorkflowTemplates or CronWorkflows; templates may refer to each other
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// Templates that the files do not hold are a fault
-        #[arg(long)]
-        offline: bool,
-    },
-    /// Draw what a workflow file would run, as a Mermaid flowchart
-    Graph {
-        /// File with a Workflow or a WorkflowTemplate
-        file: PathBuf,
-    },
-}
-
-/// `-n`.
-#[derive(Clone, Debug, Args)]
-pub struct Namespace {
-    /// Namespace
-    #[arg(short, long, default_value = "gourmetgram-pipeline", value_name = "NAME")]
-    pub namespace: String,
 }
 
 /// `app ...`; `serve` is what an image runs.

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod compare;
+pub mod cron;
 pub mod image;
 pub mod objects;
 pub mod pipeline;

@@ -45,6 +45,7 @@ fn argo() -> Vec<ResourceDef> {
             &[("Schedules", ".spec.schedules"), ("Suspended", ".spec.suspend")],
         ),
         of("WorkflowTaskResult", "workflowtaskresults", true, &[], &[]),
+        of("WorkflowEventBinding", "workfloweventbindings", true, &["wfeb"], &[]),
         of(
             "Application",
             "applications",

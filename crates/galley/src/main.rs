@@ -89,6 +89,7 @@ async fn run(cli: Cli) -> Result<Answer, Problem> {
         Command::Init(init) => commands::pipeline::init(&init).await,
         Command::Plan(plan) => commands::pipeline::plan(&global, &plan).await,
         Command::Workflow(workflow) => commands::workflow::run(&global, workflow).await,
+        Command::Cron(cron) => commands::cron::run(&global, cron).await,
         Command::App(app) => commands::app::run(&global, app).await,
         Command::Release(release) => commands::release::run(&global, release).await,
         Command::Model(model) => steps::model(&global, model).await,

@@ -148,6 +148,6 @@ pub async fn interrupted() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-pub use doors::{repositories, wake_on_push};
+pub use doors::{Deputies, Images as PulledImages, LogDoor, repositories, wake_on_push};
 pub use seed::{make_pipeline, root_application};
 pub use supervisor::Supervisor;

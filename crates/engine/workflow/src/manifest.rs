@@ -16,6 +16,10 @@ use crate::template::{called_name, template_name};
 
 /// The annotation in which the runtime hands back files and output.
 pub const ANNOTATION_COLLECTED: &str = "runtime.galley.dev/collected";
+/// Asks the runtime for a first process that hands signals on: a step ends when it is told to.
+const ANNOTATION_FIRST: &str = "runtime.galley.dev/first-process";
+/// Names the container whose end ends the others.
+const ANNOTATION_ENDS: &str = "runtime.galley.dev/ends-with";
 const ANNOTATION_FILES: &str = "runtime.galley.dev/collect-files";
 const ANNOTATION_STDOUT: &str = "runtime.galley.dev/collect-stdout";
 /// What the node wants of the pod, read back with it.
@@ -107,6 +111,10 @@ impl Run<'_> {
         }
         if let Some(order) = template.container_set.as_ref().and_then(sets::order_of) {
             annotations.insert(sets::ANNOTATION_ORDER.to_owned(), order.into());
+        }
+        annotations.insert(ANNOTATION_FIRST.to_owned(), "true".into());
+        if !template.sidecars.is_empty() && template.container_set.is_none() {
+            annotations.insert(ANNOTATION_ENDS.to_owned(), "main".into());
         }
         if result {
             annotations.insert(ANNOTATION_STDOUT.to_owned(), "true".into());

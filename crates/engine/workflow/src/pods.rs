@@ -37,7 +37,7 @@ impl Run<'_> {
             if done == NodePhase::Succeeded {
                 self.save_cache(&name);
             }
-            if done.is_fulfilled() && !ended(pod) {
+            if done.is_fulfilled() && !ended(pod) && !seen.abilities.sidecars {
                 // Sidecars that would run for ever.
                 self.actions.push(Action::DeletePod { name: pod.name.clone() });
             }
@@ -203,6 +203,11 @@ impl Run<'_> {
 /// Whether the pod itself says that it has ended.
 fn ended(pod: &PodSeen) -> bool {
     matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed)
+}
+
+/// Whether only sidecars still run, which the runtime ends.
+pub(crate) fn has_ended_its_work(pod: &PodSeen) -> bool {
+    !pod.wanted.set && !pod.wanted.daemon && main(pod).is_some_and(|main| exit_code(main).is_some())
 }
 
 fn main(pod: &PodSeen) -> Option<&ContainerSeen> {

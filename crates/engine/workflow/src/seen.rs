@@ -40,6 +40,9 @@ pub struct Abilities {
     pub artifacts: bool,
     /// It keeps the order of containers (annotation `runtime.galley.dev/container-dependencies`).
     pub container_order: bool,
+    /// It ends a pod's sidecars when the main container has ended (annotation `runtime.galley.dev/ends-with`). Without
+    /// it such pods are deleted, and their logs with them.
+    pub sidecars: bool,
 }
 
 /// A lock as other runs stand to it.

@@ -24,7 +24,8 @@ impl Run<'_> {
         if done {
             for pod in &self.seen.pods {
                 let ended = matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed);
-                if !ended && !pod.deleting {
+                let ending = self.seen.abilities.sidecars && crate::pods::has_ended_its_work(pod);
+                if !ended && !pod.deleting && !ending {
                     self.actions.push(Action::DeletePod { name: pod.name.clone() });
                 } else if ended && !pod.completed && !labelled.contains(&pod.name) {
                     self.actions.push(Action::CompletePod { name: pod.name.clone() });

@@ -1,5 +1,14 @@
 //! `galley workflow ...`: submit, look at and follow workflows.
 
+pub mod argo;
+pub mod artifacts;
+mod images;
+mod live;
+mod objects;
+mod platform;
+mod run;
+mod serve;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -11,7 +20,7 @@ use galley_argo_workflows::{Externals, Manifest};
 use galley_problem::{Kind, Problem};
 use galley_units::SystemClock;
 use galley_workflow::{NodeSelector, RetryOptions};
-use galley_workflows::SubmitFrom;
+use galley_workflows::{NodeChange, SubmitFrom};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
@@ -19,13 +28,11 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{
-    objects::{refused, text, workflows},
-    release::defaults,
-};
+use super::release::defaults;
+use crate::commands::objects::{refused, text, workflows};
 use crate::{
     Answer,
-    cli::{Format, Global, Namespace, Output, Workflow},
+    cli::{Format, Global, Namespace, Output, Workflow, workflow::Node},
     ground::Ground,
     voice,
 };
@@ -41,6 +48,9 @@ pub async fn run(global: &Global, workflow: Workflow) -> Result<Answer, Problem>
     let workflow = match workflow {
         Workflow::Lint { files, offline } => return lint(&files, offline),
         Workflow::Graph { file } => return graph(&file),
+        Workflow::Serve(args) => return serve::run(global, args).await,
+        Workflow::Run(args) => return run::run(global, args).await,
+        Workflow::Artifacts(verb) => return artifacts::run(global, verb).await,
         other => other,
     };
     let client = Ground::find(global, &defaults()).await?.kube().await?;
@@ -113,8 +123,49 @@ pub async fn run(global: &Global, workflow: Workflow) -> Result<Answer, Problem>
             voice::data(&format!("workflow/{name} deleted"));
             Ok(Answer::Yes)
         }
-        Workflow::Lint { .. } | Workflow::Graph { .. } => Ok(Answer::Yes),
+        Workflow::Watch { name, namespace } => {
+            let name = resolve(&client, &namespace.namespace, &name).await?.name_any();
+            let follow = live::Follow {
+                client: &client,
+                namespace: &namespace.namespace,
+                name: &name,
+                log: false,
+                resume: false,
+                quiet: global.quiet,
+                on_stdout: false,
+            };
+            let followed = follow.to_the_end().await?;
+            describe(&followed.workflow);
+            Ok(if ended_well(&followed.workflow.data) { Answer::Yes } else { Answer::No })
+        }
+        Workflow::Node(node) => set_node(&client, node).await,
+        Workflow::Lint { .. }
+        | Workflow::Graph { .. }
+        | Workflow::Run(_)
+        | Workflow::Serve(_)
+        | Workflow::Artifacts(_) => Ok(Answer::Yes),
     }
+}
+
+/// Whether a workflow has ended, and well.
+fn ended_well(data: &Value) -> bool {
+    data["status"]["phase"] == "Succeeded"
+}
+
+async fn set_node(client: &Client, node: Node) -> Result<Answer, Problem> {
+    let Node::Set { name, node_field_selector, output_parameters, message, phase, namespace } = node;
+    let name = resolve(client, &namespace.namespace, &name).await?.name_any();
+    let nodes = NodeSelector::read(&node_field_selector).map_err(|why| {
+        Problem::new("G0117", Kind::Usage, "The node selector cannot be read.").because_of(why)
+    })?;
+    let phase = argo::phase(phase.as_deref().unwrap_or_default())?;
+    let change = NodeChange { outputs: pairs(&output_parameters)?, phase, message };
+    for changed in
+        galley_workflows::change_nodes(client, &namespace.namespace, &name, &nodes, &change).await?
+    {
+        voice::data(&format!("{changed} set"));
+    }
+    Ok(Answer::Yes)
 }
 
 /// Checks files together; every problem is told, not only the first.
@@ -249,11 +300,11 @@ async fn get(client: &Client, namespace: &Namespace, name: &str, output: &Output
 
 fn describe(workflow: &DynamicObject) {
     let status = &workflow.data["status"];
-    voice::data(&format!("name      {}", workflow.name_any()));
+    voice::data(&format!("name        {}", workflow.name_any()));
     for key in ["phase", "progress", "startedAt", "finishedAt", "message"] {
         let value = text(status, &[key]);
         if !value.is_empty() {
-            voice::data(&format!("{key:<10}{value}"));
+            voice::data(&format!("{key:<12}{value}"));
         }
     }
     let empty = serde_json::Map::new();
@@ -262,6 +313,17 @@ fn describe(workflow: &DynamicObject) {
     if let Some(root) = root {
         voice::data("");
         tree(nodes, root, 0, &mut BTreeSet::new());
+    }
+}
+
+/// One letter for a phase.
+fn mark(phase: &str) -> &'static str {
+    match phase {
+        "Succeeded" => "✔",
+        "Failed" | "Error" => "✖",
+        "Running" => "●",
+        "Skipped" | "Omitted" => "○",
+        _ => "◷",
     }
 }
 
@@ -274,13 +336,7 @@ fn tree(nodes: &serde_json::Map<String, Value>, node: &Value, depth: usize, seen
     let kind = text(node, &["type"]);
     if kind != "StepGroup" {
         let phase = text(node, &["phase"]);
-        let mark = match phase.as_str() {
-            "Succeeded" => "✔",
-            "Failed" | "Error" => "✖",
-            "Running" => "●",
-            "Skipped" | "Omitted" => "○",
-            _ => "◷",
-        };
+        let mark = mark(&phase);
         let line = format!("{}{mark} {} ({kind}, {phase})", "  ".repeat(depth), text(node, &["displayName"]));
         match text(node, &["message"]).as_str() {
             "" => voice::data(&line),

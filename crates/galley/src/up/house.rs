@@ -23,6 +23,7 @@ use super::{
 use crate::{
     Answer,
     cli::{Global, Isolation, Ports, Up, steps::Services},
+    commands::workflow::artifacts,
     ground::Ground,
     kinds,
     state::{Running, State},
@@ -144,7 +145,7 @@ impl House {
         supervisor.try_start("workloads", move |stop| workloads.run(stop));
         supervisor.start("workflows", {
             let deps = galley_workflows::Deps { client: client.clone(), clock: Arc::clone(&clock) };
-            let service = galley_workflows::Service::new(galley_workflows::Config::default(), deps);
+            let service = galley_workflows::Service::new(workflows_config(), deps);
             move |stop| service.run(stop)
         });
         supervisor.try_start("gitops", {
@@ -158,6 +159,8 @@ impl House {
                 .map_err(|e| failed("preparing gitops", &e))?;
             move |stop| service.run(stop)
         });
+        let argo = crate::commands::workflow::argo::router(&client, &tokens, state.root());
+        supervisor.serve("argo", listeners.take("argo")?, argo);
         gateway(&mut listeners, &mut supervisor, &client, pods, &clock)?;
         let endpoints = own_endpoints(&ports);
         let (endpoints_out, endpoints_in) = watch::channel(endpoints);
@@ -338,6 +341,11 @@ async fn start_sandbox(state: &State, args: &Up) -> Result<(Sandbox, (String, Ve
     Ok((sandbox, (mode.to_owned(), report.notices)))
 }
 
+/// Pods here fetch and keep artifacts, and keep the order of containers.
+fn workflows_config() -> galley_workflows::Config {
+    galley_workflows::Config { artifacts: true, container_order: true, sidecars: true, ..Default::default() }
+}
+
 /// Where the API server's Service lies for pods.
 fn sandbox_api_address(sandbox: &Sandbox) -> std::net::IpAddr {
     match sandbox.mode() {
@@ -413,6 +421,9 @@ fn workloads(
         sandbox: sandbox.clone(),
         images: Arc::new(Images::new(store.clone())?),
         credentials: Arc::new(deputies),
+        artifacts: Some(Arc::new(artifacts::Store(
+            artifacts::store_of(state.root()).with_secrets(client.clone()),
+        ))),
         clock: Arc::clone(clock),
     };
     galley_workloads::Service::new(config, deps).map_err(|e| failed("preparing the workloads", &e))

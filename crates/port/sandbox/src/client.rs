@@ -306,17 +306,32 @@ impl Sandbox {
     /// # Errors
     /// `NotFound` if there is no such file, `InvalidInput` if it is not a regular file.
     pub async fn read_file(&self, container: &str, path: &str, limit: u64) -> io::Result<Vec<u8>> {
-        let op = Op::Open { container: container.to_owned(), path: path.to_owned() };
-        let (result, mut fds, _) = self.ask(op, Vec::new()).await.map_err(io::Error::other)?;
-        result.map_err(Failure::into_io)?;
-        let file: std::fs::File =
-            fds.pop().ok_or_else(|| io::Error::other("the sandbox sent no file"))?.into();
+        let file: std::fs::File = self.open(container, path).await?.into();
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         let mut content = Vec::new();
         tokio::fs::File::from_std(file).take(limit).read_to_end(&mut content).await?;
         Ok(content)
+    }
+
+    /// Copies a file or folder of a running or ended container to a path of the machine that does not exist yet. Links
+    /// on the way are resolved inside; links in a folder are copied as links.
+    ///
+    /// # Errors
+    /// `NotFound` if there is nothing, `InvalidInput` if it is neither a file nor a folder.
+    pub async fn copy_out(&self, container: &str, path: &str, to: &Path) -> io::Result<()> {
+        let from = self.open(container, path).await?;
+        let to = to.to_owned();
+        let copied = tokio::task::spawn_blocking(move || crate::export::copy_out(from, &to));
+        copied.await.map_err(io::Error::other)?
+    }
+
+    async fn open(&self, container: &str, path: &str) -> io::Result<OwnedFd> {
+        let op = Op::Open { container: container.to_owned(), path: path.to_owned() };
+        let (result, mut fds, _) = self.ask(op, Vec::new()).await.map_err(io::Error::other)?;
+        result.map_err(Failure::into_io)?;
+        fds.pop().ok_or_else(|| io::Error::other("the sandbox sent no file"))
     }
 
     /// Kills what is left of a container and deletes what it wrote.

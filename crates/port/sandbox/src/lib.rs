@@ -18,6 +18,8 @@
 
 mod client;
 mod error;
+#[cfg(target_os = "linux")]
+mod export;
 mod files;
 mod log;
 mod network;

@@ -102,6 +102,9 @@ pub struct ContainerSpec {
     pub mounts: Vec<Mount>,
     /// Whether the root filesystem refuses writes.
     pub read_only_root: bool,
+    /// Whether the program is the child of a first process, which hands signals on to it and reaps orphans. A program
+    /// that is itself the first process of its namespace ignores every signal that it does not handle.
+    pub first_process: bool,
     /// Capabilities (such as `NET_RAW`) taken away from the few that root keeps; `ALL` takes all.
     pub drop_capabilities: Vec<String>,
     /// The log file on the host, in the format of the Container Runtime Interface.

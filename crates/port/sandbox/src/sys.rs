@@ -79,6 +79,59 @@ fn set_mount_attributes(mount: BorrowedFd<'_>, attributes: u64) -> io::Result<()
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Blocks every signal; gives the mask that was there before.
+pub(crate) fn block_signals() -> libc::sigset_t {
+    // SAFETY: both sets are plain memory of this frame, and the calls fill them.
+    unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &all, &mut before);
+        before
+    }
+}
+
+/// Sets the mask of signals.
+pub(crate) fn set_signal_mask(mask: &libc::sigset_t) {
+    // SAFETY: the set is initialized, and nothing is written back.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) };
+}
+
+/// Is the first process of a pid namespace for a program that is its child: hands signals on, reaps orphans, and ends as
+/// the program ends. All signals must be blocked: the kernel drops those that a first process neither blocks nor handles.
+pub(crate) fn be_first(program: Pid) -> ! {
+    let program = program.as_raw_pid();
+    // SAFETY: no descriptor is used any more in this process, which never returns from here; the other calls get valid
+    // memory of this frame.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0);
+        let mut all = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        loop {
+            let mut signal = 0;
+            if libc::sigwait(&all, &mut signal) != 0 {
+                continue;
+            }
+            if signal != libc::SIGCHLD {
+                libc::kill(program, signal);
+                continue;
+            }
+            let mut status = 0;
+            loop {
+                let ended = libc::waitpid(-1, &mut status, libc::WNOHANG);
+                if ended <= 0 {
+                    break;
+                }
+                if ended == program && libc::WIFEXITED(status) {
+                    exit_now(libc::WEXITSTATUS(status));
+                }
+                if ended == program && libc::WIFSIGNALED(status) {
+                    exit_now(128 + libc::WTERMSIG(status));
+                }
+            }
+        }
+    }
+}
+
 /// Ends the process at once, without running anything of the parent's that a fork has copied.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit has no preconditions.

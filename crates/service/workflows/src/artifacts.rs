@@ -3,7 +3,9 @@
 //! Keys are paths below the folder, as in a bucket: an archive is one file, a folder kept without archive stays a
 //! folder. The runtime hands in the annotation and a way from paths in the container to paths of the machine:
 //! [`ArtifactStore::fetch`] before any container begins, [`ArtifactStore::keep`] when the main one has ended. Nothing
-//! leaves the folder: keys with `..` are refused, archives are unpacked without following links out of them.
+//! leaves the folder, but for artifacts whose own place is a git repository or an HTTP address (`remote`): keys with `..` are refused, archives are unpacked without following links out of them.
+
+mod remote;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,9 +23,11 @@ use serde_json::Value;
 const NO_KEY: &str = "The specified key does not exist.";
 
 /// A folder with artifacts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ArtifactStore {
     folder: PathBuf,
+    /// Where secrets of artifacts elsewhere are read.
+    client: Option<kube::Client>,
 }
 
 /// What became of a pod's output artifacts; goes into the annotation `runtime.galley.dev/collected`.
@@ -46,7 +50,44 @@ struct Orders {
 impl ArtifactStore {
     /// A store in this folder; it is made when the first artifact is kept.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        ArtifactStore { folder: folder.into() }
+        ArtifactStore { folder: folder.into(), client: None }
+    }
+
+    /// The same store, which reads the secrets that artifacts elsewhere name.
+    #[must_use]
+    pub fn with_secrets(self, client: kube::Client) -> Self {
+        ArtifactStore { client: Some(client), ..self }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The size of what lies at a key, and whether it is a folder; `None` when nothing does.
+    pub fn size(&self, key: &str) -> Option<(u64, bool)> {
+        let path = self.path_of(key).ok()?;
+        let meta = fs::symlink_metadata(&path).ok()?;
+        Some(if meta.is_dir() { (folder_size(&path), true) } else { (meta.len(), false) })
+    }
+
+    /// Copies what lies at a key to a path, as it is kept: an archive stays one.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing lies there, or what copying says.
+    pub fn copy_to(&self, key: &str, to: &Path) -> io::Result<()> {
+        let from = self.path_of(key).map_err(|why| io::Error::new(io::ErrorKind::NotFound, why))?;
+        fs::symlink_metadata(&from)?;
+        make_parent(to)?;
+        copy(&from, to)
+    }
+
+    /// Deletes what lies at a key; it need not be there.
+    ///
+    /// # Errors
+    /// What deleting says.
+    pub fn delete(&self, key: &str) -> io::Result<()> {
+        self.path_of(key).map_or(Ok(()), |path| remove(&path))
     }
 
     /// Places the input artifacts that the annotation names. `place` gives the path of the machine for a path of the
@@ -54,10 +95,18 @@ impl ArtifactStore {
     ///
     /// # Errors
     /// The message for the pod's init container `init`.
-    pub fn fetch(&self, annotation: &str, place: impl Fn(&str) -> PathBuf) -> Result<(), String> {
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime, when an artifact lies elsewhere; call it where blocking is allowed.
+    pub fn fetch(
+        &self,
+        namespace: &str,
+        annotation: &str,
+        place: impl Fn(&str) -> PathBuf,
+    ) -> Result<(), String> {
         for artifact in orders(annotation)?.inputs {
             let Some(path) = &artifact.path else { continue };
-            match self.fetch_one(&artifact, &place(path)) {
+            match self.fetch_one(namespace, &artifact, &place(path)) {
                 Ok(true) => {}
                 Ok(false) if artifact.optional => {}
                 Ok(false) => return Err(format!("artifact {} failed to load: {NO_KEY}", artifact.name)),
@@ -68,7 +117,7 @@ impl ArtifactStore {
     }
 
     /// Keeps the output artifacts that the annotation names.
-    pub fn keep(&self, annotation: &str, place: impl Fn(&str) -> PathBuf) -> Kept {
+    pub fn keep(&self, namespace: &str, annotation: &str, place: impl Fn(&str) -> PathBuf) -> Kept {
         let mut kept = Kept::default();
         let orders = match orders(annotation) {
             Ok(orders) => orders,
@@ -83,7 +132,7 @@ impl ArtifactStore {
             if fs::symlink_metadata(&from).is_err() {
                 continue;
             }
-            match self.keep_one(&artifact, path, &from) {
+            match self.keep_one(namespace, &artifact, path, &from) {
                 Ok(()) => kept.artifacts.push(artifact.name),
                 Err(why) => {
                     kept.errors.insert(artifact.name, why);
@@ -109,31 +158,52 @@ impl ArtifactStore {
     }
 
     fn key_of(artifact: &Artifact) -> Result<&str, String> {
-        let other = artifact.rest.keys().find(|kind| {
-            ["git", "http", "gcs", "oss", "azure", "hdfs", "artifactory", "plugin"].contains(&kind.as_str())
-        });
-        if let Some(kind) = other {
-            return Err(format!("artifacts of `{kind}` are not fetched on one machine"));
+        if let Some(kind) = remote::unknown(&artifact.rest) {
+            return Err(format!(
+                "artifacts of `{kind}` are not fetched or kept on one machine; leave the location out for the store of this machine"
+            ));
         }
         let s3 = artifact.rest.get("s3").ok_or("it has no location")?;
         if ["endpoint", "bucket"].iter().any(|field| s3[*field].as_str().is_some_and(|text| !text.is_empty()))
         {
-            return Err("artifacts of another store than the default one are not fetched".to_owned());
+            return Err("s3 artifacts with a bucket or an endpoint of their own are not fetched or kept on one machine; give only `key` for the store of this machine".to_owned());
         }
         s3["key"].as_str().ok_or_else(|| "it has no key".to_owned())
     }
 
-    fn fetch_one(&self, artifact: &Artifact, to: &Path) -> Result<bool, String> {
+    fn secrets<'a>(&'a self, namespace: &'a str) -> remote::Secrets<'a> {
+        self.client.as_ref().map(|client| (client, namespace))
+    }
+
+    fn fetch_one(&self, namespace: &str, artifact: &Artifact, to: &Path) -> Result<bool, String> {
         let told = |error: io::Error| error.to_string();
         if let Some(data) = artifact.raw() {
             make_parent(to).and_then(|()| fs::write(to, data)).map_err(told)?;
             return Ok(true);
         }
-        let from = self.path_of(Self::key_of(artifact)?)?;
-        if fs::symlink_metadata(&from).is_err() {
-            return Ok(false);
-        }
         make_parent(to).map_err(told)?;
+        let secrets = self.secrets(namespace);
+        if let Some(git) = artifact.rest.get("git") {
+            let runtime = tokio::runtime::Handle::current();
+            return runtime.block_on(remote::clone(git, secrets, to)).map(|()| true);
+        }
+        let (from, fetched);
+        if let Some(http) = artifact.rest.get("http") {
+            let beside = tempfile::NamedTempFile::new_in(to.parent().unwrap_or(to)).map_err(told)?;
+            let runtime = tokio::runtime::Handle::current();
+            if !runtime.block_on(remote::get(http, secrets, beside.path()))? {
+                return Ok(false);
+            }
+            from = beside.path().to_owned();
+            fetched = Some(beside);
+        } else {
+            from = self.path_of(Self::key_of(artifact)?)?;
+            fetched = None;
+            if fs::symlink_metadata(&from).is_err() {
+                return Ok(false);
+            }
+        }
+
         if from.is_dir() {
             copy(&from, to).map_err(told)?;
         } else {
@@ -153,12 +223,18 @@ impl ArtifactStore {
                 }
             }
         }
+        drop(fetched);
         set_mode(artifact, to).map_err(told)?;
         Ok(true)
     }
 
-    fn keep_one(&self, artifact: &Artifact, path: &str, from: &Path) -> Result<(), String> {
-        let to = self.path_of(Self::key_of(artifact)?)?;
+    fn keep_one(&self, namespace: &str, artifact: &Artifact, path: &str, from: &Path) -> Result<(), String> {
+        let sent = artifact.rest.get("http");
+        let beside = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let to = match sent {
+            Some(_) => beside.path().join("artifact"),
+            None => self.path_of(Self::key_of(artifact)?)?,
+        };
         let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or(&artifact.name).to_owned();
         // Whole or not at all: a reader never sees half of it.
         let part = to.with_extension("part");
@@ -184,8 +260,24 @@ impl ArtifactStore {
         written
             .and_then(|()| remove(&to))
             .and_then(|()| fs::rename(&part, &to))
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        match sent {
+            Some(http) => {
+                tokio::runtime::Handle::current().block_on(remote::put(http, self.secrets(namespace), &to))
+            }
+            None => Ok(()),
+        }
     }
+}
+
+fn folder_size(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => folder_size(&entry.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 fn orders(annotation: &str) -> Result<Orders, String> {
@@ -320,8 +412,9 @@ mod tests {
         ];
         let outputs: Vec<Value> =
             kinds.iter().map(|(name, path, key, archive)| one(name, path, key, archive.clone())).collect();
-        let kept = store
-            .keep(&json!({"outputs": outputs}).to_string(), |path| out.join(path.trim_start_matches('/')));
+        let kept = store.keep("n", &json!({"outputs": outputs}).to_string(), |path| {
+            out.join(path.trim_start_matches('/'))
+        });
         assert_eq!(kept.artifacts, ["file-none", "file-tar", "dir-none", "dir-tar", "dir-zip"]);
         assert_eq!(kept.errors.keys().collect::<Vec<_>>(), ["out"]);
         let mut inputs: Vec<Value> = kinds[..5]
@@ -332,7 +425,7 @@ mod tests {
         inputs.push(json!({"name": "note", "path": "/i/note", "raw": {"data": "hello"}, "mode": 0o755}));
         inputs.push(json!({"name": "may", "path": "/i/may", "s3": {"key": "w/none"}, "optional": true}));
         let place = |path: &str| inner.join(path.trim_start_matches('/'));
-        store.fetch(&json!({"inputs": inputs}).to_string(), place).unwrap();
+        store.fetch("n", &json!({"inputs": inputs}).to_string(), place).unwrap();
         for file in ["file-none", "file-tar"] {
             assert_eq!(text(&inner.join("i").join(file)), "f");
         }
@@ -345,10 +438,10 @@ mod tests {
         assert!(store.open("w/dir.zip").is_some() && store.open("../out").is_none());
         let missing = json!({"inputs": [one("must", "/i/x", "w/none", Value::Null)]}).to_string();
         assert_eq!(
-            store.fetch(&missing, place).unwrap_err(),
+            store.fetch("n", &missing, place).unwrap_err(),
             "artifact must failed to load: The specified key does not exist."
         );
-        let other = json!({"inputs": [{"name": "g", "path": "/i/g", "git": {"repo": "x"}}]}).to_string();
-        assert!(store.fetch(&other, place).unwrap_err().contains("`git`"));
+        let other = json!({"inputs": [{"name": "g", "path": "/i/g", "gcs": {"key": "x"}}]}).to_string();
+        assert!(store.fetch("n", &other, place).unwrap_err().contains("`gcs`"));
     }
 }

@@ -136,6 +136,27 @@ impl Schedules {
     }
 }
 
+/// The moments of a CronWorkflow's schedule in a span, at most so many.
+pub(crate) fn moments(
+    spec: &CronWorkflowSpec,
+    start: Timestamp,
+    end: Timestamp,
+    most: usize,
+) -> Result<Vec<Timestamp>, String> {
+    let schedules = Schedules::read(spec)?;
+    let mut all = Vec::new();
+    // A moment that is exactly the start belongs to the span.
+    let mut at = start.checked_sub(Duration::from_secs(1)).unwrap_or(start);
+    while let Some(next) = schedules.after(at).filter(|next| *next <= end) {
+        if all.len() >= most {
+            return Err(format!("the span holds more than {most} moments of the schedule"));
+        }
+        all.push(next);
+        at = next;
+    }
+    Ok(all)
+}
+
 /// The moment that is due and has not been considered yet.
 fn due(
     context: &Context,

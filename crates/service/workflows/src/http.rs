@@ -68,7 +68,7 @@ async fn perform(client: &kube::Client, key: &Key, request: &HttpRequest) -> Ans
     for (name, value) in &request.headers {
         let value = match value {
             Ok(value) => value.clone(),
-            Err((secret, field)) => secret_value(client, key, secret, field).await?,
+            Err((secret, field)) => secret_value(client, &key.namespace, secret, field).await?,
         };
         sent = sent.header(name, value);
     }
@@ -91,7 +91,7 @@ async fn perform(client: &kube::Client, key: &Key, request: &HttpRequest) -> Ans
 }
 
 /// An error with its causes, without the address: it may hold a password.
-fn words(error: &reqwest::Error) -> String {
+pub(crate) fn words(error: &reqwest::Error) -> String {
     let mut text = String::from("the request failed");
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -101,8 +101,13 @@ fn words(error: &reqwest::Error) -> String {
     if error.is_timeout() { "the request took too long".to_owned() } else { text }
 }
 
-async fn secret_value(client: &kube::Client, key: &Key, name: &str, field: &str) -> Result<String, String> {
-    let secrets = within(client, &key.namespace, &core("Secret"));
+pub(crate) async fn secret_value(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+    field: &str,
+) -> Result<String, String> {
+    let secrets = within(client, namespace, &core("Secret"));
     let missing = || format!("secret `{name}` with the key `{field}` is not there");
     let secret = secrets.get_opt(name).await.ok().flatten().ok_or_else(missing)?;
     let encoded = secret.data["data"][field].as_str().ok_or_else(missing)?;

@@ -10,12 +10,13 @@
 //! `act` (what the engine asks for), `objects` (objects of resource templates), `cron` (CronWorkflows), `door` (what
 //! people do: submit, suspend, resume, stop, terminate, wait), `again` (retry, resubmit), `nodes` (nodes changed by
 //! hand), `locks` (mutexes and semaphores of all workflows), `http` (requests of http templates), `artifacts`
-//! (a store in a folder, for the runtime of the pods).
+//! (a store in a folder, for the runtime of the pods), `backfill` (missed runs).
 
 mod act;
 mod again;
 mod api;
 mod artifacts;
+mod backfill;
 mod cron;
 mod door;
 mod error;
@@ -29,6 +30,7 @@ mod service;
 
 pub use again::{resubmit, retry};
 pub use artifacts::{ArtifactStore, Kept};
+pub use backfill::{Span, backfill};
 pub use door::{SubmitFrom, resume, stop, submit, submit_as, suspend, terminate, wait};
 pub use error::Error;
 pub use nodes::{NodeChange, change_nodes};

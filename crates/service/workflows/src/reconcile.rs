@@ -219,6 +219,7 @@ async fn observe(
         abilities: Abilities {
             artifacts: context.config.artifacts,
             container_order: context.config.container_order,
+            sidecars: context.config.sidecars,
         },
         http: memory.requests.iter().filter_map(|(id, pending)| pending.answer(id)).collect(),
         pods: list.iter().filter(is_own).filter_map(|pod| PodSeen::from_pod(&to_value(pod))).collect(),

@@ -28,13 +28,16 @@ pub struct Config {
     /// Whether the runtime of the pods keeps the order of containers (annotation
     /// `runtime.galley.dev/container-dependencies`). Without it, container sets end with an error that says so.
     pub container_order: bool,
+    /// Whether the runtime of the pods ends sidecars when the main container has ended (annotation
+    /// `runtime.galley.dev/ends-with`). Without it such pods are deleted.
+    pub sidecars: bool,
     /// How many HTTP requests of workflows are under way at one time.
     pub http_requests: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { workers: 8, artifacts: false, container_order: false, http_requests: 32 }
+        Config { workers: 8, artifacts: false, container_order: false, sidecars: false, http_requests: 32 }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What this room asks of others: images, and what pods need to reach the API server.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -50,6 +51,30 @@ pub struct ImageError {
 pub trait Images: Send + Sync + 'static {
     /// Finds or fetches an image and unpacks it.
     async fn prepare(&self, reference: &str, policy: PullPolicy) -> Result<PreparedImage, ImageError>;
+}
+
+/// Fetches and keeps the artifacts of pods. `orders` is the pod's annotation `runtime.galley.dev/artifacts`, `places`
+/// says for each path of the container where that lies on this machine.
+#[async_trait::async_trait]
+pub trait Artifacts: Send + Sync + 'static {
+    /// Places the inputs; the error is a sentence for people.
+    async fn fetch(
+        &self,
+        namespace: &str,
+        orders: &str,
+        places: &BTreeMap<String, PathBuf>,
+    ) -> Result<(), String>;
+    /// Keeps the outputs. A place where nothing lies was not written by the container.
+    async fn keep(&self, namespace: &str, orders: &str, places: &BTreeMap<String, PathBuf>) -> KeptArtifacts;
+}
+
+/// What became of a pod's output artifacts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptArtifacts {
+    /// The names of those that are kept.
+    pub kept: Vec<String>,
+    /// Why others could not be kept, by name.
+    pub errors: BTreeMap<String, String>,
 }
 
 /// What pods need to reach the API server.

@@ -32,6 +32,6 @@ mod watch;
 
 pub use config::Config;
 pub use error::Error;
-pub use images::{Credentials, ImageError, Images, PreparedImage, PullPolicy};
+pub use images::{Artifacts, Credentials, ImageError, Images, KeptArtifacts, PreparedImage, PullPolicy};
 pub use logs::{LogError, LogOptions, Logs};
 pub use service::{Deps, Handle, Service};

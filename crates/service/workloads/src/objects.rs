@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::error::{Attempt, Error};
-use crate::images::{Credentials, Images};
+use crate::images::{Artifacts, Credentials, Images};
 
 /// The name under which this room writes fields.
 pub(crate) const MANAGER: &str = "galley-workloads";
@@ -31,6 +31,7 @@ pub(crate) struct Context {
     pub sandbox: Sandbox,
     pub images: Arc<dyn Images>,
     pub credentials: Arc<dyn Credentials>,
+    pub artifacts: Option<Arc<dyn Artifacts>>,
     pub clock: Arc<dyn Clock>,
 }
 

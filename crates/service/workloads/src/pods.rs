@@ -3,10 +3,12 @@
 //! A pod without a node is given this one. A pod that has ended, or whose runner has ended, is never started again: a
 //! late event of an older state must not repeat work that was done.
 
+mod artifacts;
 mod board;
 mod collect;
 mod container;
 mod env;
+mod order;
 mod probe;
 mod rules;
 mod runner;

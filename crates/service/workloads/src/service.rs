@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::controllers::{deployments, jobs, replicasets};
 use crate::error::Error;
-use crate::images::{Credentials, Images};
+use crate::images::{Artifacts, Credentials, Images};
 use crate::logs::{Live, Logs};
 use crate::network::{self, Network};
 use crate::objects::Context;
@@ -32,6 +32,8 @@ pub struct Deps {
     pub images: Arc<dyn Images>,
     /// What pods need to reach the API.
     pub credentials: Arc<dyn Credentials>,
+    /// Who fetches and keeps artifacts, if anybody does.
+    pub artifacts: Option<Arc<dyn Artifacts>>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -79,8 +81,8 @@ impl Service {
                 source,
             })?;
         }
-        let Deps { client, sandbox, images, credentials, clock } = deps;
-        let cx = Arc::new(Context { config, client, sandbox, images, credentials, clock });
+        let Deps { client, sandbox, images, credentials, artifacts, clock } = deps;
+        let cx = Arc::new(Context { config, client, sandbox, images, credentials, artifacts, clock });
         let network = Arc::new(Network::new(Arc::clone(&cx)));
         Ok(Service { cx, network, live: Live::default() })
     }

@@ -84,7 +84,7 @@ impl<'a> Cluster<'a> {
             objects: BTreeMap::new(),
             asked: BTreeMap::new(),
             seen: Observations {
-                abilities: Abilities { artifacts: true, container_order: true },
+                abilities: Abilities { artifacts: true, container_order: true, ..Default::default() },
                 ..Observations::default()
             },
             outcome: Box::new(outcome),

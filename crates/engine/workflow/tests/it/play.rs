@@ -59,7 +59,11 @@ pub fn play(case: &Case) -> Verdict {
 /// The ConfigMaps among documents: parameters, and the sizes of semaphores.
 fn config_maps(documents: &[Value]) -> Observations {
     let mut seen = Observations {
-        abilities: galley_workflow::Abilities { artifacts: true, container_order: true },
+        abilities: galley_workflow::Abilities {
+            artifacts: true,
+            container_order: true,
+            ..Default::default()
+        },
         ..Observations::default()
     };
     for map in documents.iter().filter(|document| document["kind"] == "ConfigMap") {

@@ -99,6 +99,9 @@ pub(crate) fn contain(
         );
         ends.say(&Said::Notice(text), &[]);
     }
+    if spec.first_process {
+        below_a_first_process(ends)?;
+    }
     execute(
         ends,
         &Program {
@@ -110,6 +113,23 @@ pub(crate) fn contain(
         },
         abilities,
     )
+}
+
+/// Forks once more and returns in the child; the parent stays behind as the first process of the namespace.
+fn below_a_first_process(ends: &mut Ends) -> Result<(), Failure> {
+    let before = sys::block_signals();
+    match sys::fork(0).step("start a process")? {
+        sys::Forked::Child => {
+            sys::set_signal_mask(&before);
+            Ok(())
+        }
+        sys::Forked::Parent(program) => {
+            // The child does the talking from here on.
+            ends.report = None;
+            ends.output = None;
+            sys::be_first(program)
+        }
+    }
 }
 
 /// Becomes a further process of a container, whose namespaces were entered already.

@@ -276,3 +276,20 @@ fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
 }
+
+#[tokio::test]
+async fn below_a_first_process_a_program_ends_when_it_is_told() {
+    let Some(bed) = bed(Mode::Namespaces).await else { return };
+    let pod = bed.pod("first").await;
+    let mut spec = bed.spec(&["print", "begun", ",", "sleep", "100000"]);
+    spec.first_process = true;
+    let id = spec.id.clone();
+    let running = bed.sandbox.start_container(&pod, spec).await.unwrap();
+    bed.sandbox.signal(&id, 15).await.unwrap();
+    let exit = tokio::time::timeout(Duration::from_secs(20), running.wait()).await.unwrap();
+    assert_eq!(exit.code, 143);
+    let mut spec = bed.spec(&["print", "said", ",", "exit", "9"]);
+    spec.first_process = true;
+    let (exit, said) = bed.finish(&pod, spec).await;
+    assert_eq!((exit.code, said.as_str()), (9, "said\n"));
+}

@@ -72,6 +72,7 @@ impl Bed {
             working_dir: String::new(),
             user: User::default(),
             mounts: Vec::new(),
+            first_process: false,
             read_only_root: false,
             drop_capabilities: Vec::new(),
             log_limit: 1 << 20,

@@ -10,6 +10,7 @@ use kube::Api;
 use kube::api::PostParams;
 use tokio::sync::watch;
 
+use super::collect;
 use super::status;
 use crate::error::{Attempt, Error};
 use crate::objects::{Context, RETRIES, name_of, namespace_of, uid_of};
@@ -57,6 +58,10 @@ pub(crate) struct State {
     pub start_time: Time,
     /// Init containers in order, then the others.
     pub containers: Vec<Record>,
+    /// The runtime's own work before the first container, if that failed.
+    pub preparation: Option<Record>,
+    /// What the main container hands back has been written.
+    pub handed_back: bool,
     /// Nothing will change any more, and what is handed back has been written.
     pub finished: bool,
     /// Why the pod as a whole has failed: a reason and a sentence.
@@ -86,15 +91,26 @@ impl Board {
             .flatten()
             .cloned()
             .collect();
-        let containers = all
+        let mut containers: Vec<Record> = all
             .map(|(container, role)| {
                 record(container, role, stored.iter().find(|one| one.name == container.name), &now)
             })
             .collect();
+        // It had ended when Galley stopped; only its status was not written any more.
+        let ended = collect::ended(pod).filter(|_| spec.restart_policy.as_deref() == Some("Never"));
+        let handed_back = ended.is_some();
+        let main = containers.iter_mut().find(|one| one.role == Role::Main && one.name == collect::MAIN);
+        if let (Some(main), Some(ended)) = (main, ended) {
+            main.doing = Doing::Ended(ended);
+            main.last = None;
+            main.interrupted = false;
+        }
         let state = State {
             ip: None,
             start_time: status.start_time.unwrap_or(now),
             containers,
+            preparation: None,
+            handed_back,
             finished: false,
             failure: None,
         };
@@ -134,6 +150,21 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The record of a preparation that failed.
+pub(crate) fn failed_preparation(message: String, now: &Time) -> Record {
+    let container = Container { name: "init".to_owned(), ..Container::default() };
+    let mut record = record(&container, Role::Init, None, now);
+    record.doing = Doing::Ended(ContainerStateTerminated {
+        exit_code: 64,
+        reason: Some("Error".to_owned()),
+        message: Some(message),
+        started_at: Some(now.clone()),
+        finished_at: Some(now.clone()),
+        ..ContainerStateTerminated::default()
+    });
+    record
 }
 
 fn record(container: &Container, role: Role, stored: Option<&ContainerStatus>, now: &Time) -> Record {

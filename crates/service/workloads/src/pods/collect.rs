@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::Api;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::artifacts;
 use crate::error::Error;
+use crate::images::KeptArtifacts;
 use crate::logs::stdout_tail;
 use crate::node::annotate;
 use crate::objects::{Context, name_of, namespace_of};
@@ -20,22 +22,47 @@ pub(crate) const MAIN: &str = "main";
 const LIMIT: usize = 256 << 10;
 
 /// The value of the annotation.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Collected {
     files: BTreeMap<String, String>,
     missing: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stdout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifacts: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    artifact_errors: BTreeMap<String, String>,
+    /// How the container ended. Written before its status is, so that what was handed back is never made again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<ContainerStateTerminated>,
 }
 
 /// Whether the pod asks for anything.
 pub(crate) fn is_asked(pod: &Pod) -> bool {
-    annotation(pod, FILES).is_some() || annotation(pod, STDOUT) == Some("true")
+    annotation(pod, FILES).is_some()
+        || annotation(pod, STDOUT) == Some("true")
+        || annotation(pod, artifacts::ARTIFACTS).is_some()
+}
+
+/// How the main container ended, if it has handed back what was asked for.
+pub(crate) fn ended(pod: &Pod) -> Option<ContainerStateTerminated> {
+    serde_json::from_str::<Collected>(annotation(pod, COLLECTED)?).ok()?.ended
 }
 
 /// Reads what is asked for from the ended container and writes the annotation.
-pub(crate) async fn collect(cx: &Context, pod: &Pod, container: &str, log: &Path) -> Result<(), Error> {
-    let mut collected = Collected::default();
+pub(crate) async fn collect(
+    cx: &Context,
+    pod: &Pod,
+    (container, log): (&str, &Path),
+    kept: Option<&KeptArtifacts>,
+    ended: &ContainerStateTerminated,
+) -> Result<(), Error> {
+    let mut collected = Collected { ended: Some(ended.clone()), ..Collected::default() };
+    if let Some(kept) = kept {
+        collected.artifacts = Some(kept.kept.clone());
+        collected.artifact_errors = kept.errors.clone();
+    }
     let paths: Vec<String> =
         annotation(pod, FILES).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     for path in paths {
@@ -71,6 +98,6 @@ async fn write(cx: &Context, pod: &Pod, collected: &Collected) -> Result<(), Err
     annotate(&api, name_of(&pod.metadata), COLLECTED, Some(&text)).await.map(drop)
 }
 
-fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+pub(crate) fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
     pod.metadata.annotations.as_ref()?.get(key).map(String::as_str)
 }

@@ -4,19 +4,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use galley_sandbox::{ContainerSpec, ExecSpec, Exit, PodHandle, Running};
+use galley_sandbox::{ContainerSpec, ExecSpec, Exit, Mount, PodHandle, Running};
 use k8s_openapi::api::core::v1::{Container, ContainerStateTerminated, LifecycleHandler, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::board::{Board, Doing};
+use super::board::{Board, Doing, Role};
 use super::env::Source;
 use super::probe::{self, Finding, Target};
 use super::rules::{
     Restart, command, grace, kubernetes_duration, pull_policy, repository, stop_signal, user,
 };
 use super::volumes::Volumes;
+use super::{artifacts, collect};
 use crate::events::Events;
 use crate::images::PreparedImage;
 use crate::logs::{Live, pod_folder};
@@ -28,6 +29,10 @@ const RESET: Duration = Duration::from_secs(600);
 /// What is missing (a ConfigMap, a Secret) is looked for again after this.
 const RETRY: Duration = Duration::from_secs(1);
 const MESSAGE_LIMIT: u64 = 4096;
+/// The annotation that asks for a first process above the programs of a pod.
+const FIRST_PROCESS: &str = "runtime.galley.dev/first-process";
+/// Handing back files is tried so often before the pod ends without.
+const COLLECT_ATTEMPTS: u32 = 20;
 
 /// A request to stop, with the time that is left for it.
 #[derive(Clone, Default)]
@@ -70,6 +75,10 @@ pub(crate) struct Shared {
     pub volumes: Volumes,
     pub services: Vec<Service>,
     pub dir: PathBuf,
+    /// What the container `main` sees of its artifacts.
+    pub inputs: Vec<Mount>,
+    /// Nobody reads statuses any more: Galley stops, or the object is gone.
+    pub quiet: CancellationToken,
 }
 
 /// One container of a pod.
@@ -120,6 +129,10 @@ impl Task {
             let ended = self.attempt().await?;
             leftover = ended.id.clone().map(|id| Leftover { log: self.log_path(), id });
             let code = ended.state.exit_code;
+            let again_then = !self.termination.is_begun() && self.restart.applies(code);
+            if !again_then && self.is_main() {
+                self.hand_back(&ended.state, leftover.as_ref()).await;
+            }
             self.shared.board.update_record(self.index, |record| {
                 record.doing = Doing::Ended(ended.state);
                 record.ready = false;
@@ -134,6 +147,45 @@ impl Task {
                 return leftover;
             }
             pause = self.longer(pause);
+        }
+    }
+
+    fn is_main(&self) -> bool {
+        self.container.name == collect::MAIN && self.shared.board.record(self.index).role == Role::Main
+    }
+
+    /// Hands back what was asked for. The container's end is told only after that: whoever sees it finds everything,
+    /// and what was handed back is not made again when Galley is killed in between.
+    async fn hand_back(&self, ended: &ContainerStateTerminated, leftover: Option<&Leftover>) {
+        let (shared, pod) = (&*self.shared, &*self.shared.pod);
+        if !collect::is_asked(pod) || shared.quiet.is_cancelled() || shared.cx.sandbox.is_gone() {
+            return;
+        }
+        let kept = match leftover {
+            Some(left) => artifacts::keep(&shared.cx, pod, &left.id, &shared.dir).await,
+            None => None,
+        };
+        for attempt in 1..=COLLECT_ATTEMPTS {
+            let written = match leftover {
+                Some(left) => {
+                    collect::collect(&shared.cx, pod, (&left.id, &left.log), kept.as_ref(), ended).await
+                }
+                None => collect::collect_nothing(&shared.cx, pod).await,
+            };
+            let Err(error) = written else {
+                shared.board.update(|state| state.handed_back = true);
+                return;
+            };
+            tracing::warn!(
+                pod = name_of(&pod.metadata),
+                attempt,
+                error = &error as &dyn std::error::Error,
+                "could not hand back files"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                () = shared.quiet.cancelled() => return,
+            }
         }
     }
 
@@ -416,16 +468,21 @@ impl Task {
         if let Some(parent) = log.parent() {
             std::fs::create_dir_all(parent).map_err(|error| error.to_string())?;
         }
+        let mut mounts = shared.volumes.mounts(&self.container, &env)?;
+        if self.is_main() {
+            mounts.splice(0..0, shared.inputs.iter().cloned());
+        }
         let security = self.container.security_context.clone().unwrap_or_default();
         Ok(ContainerSpec {
             dir: shared.dir.join("containers").join(&id),
             id,
             layers: image.layers.clone(),
             args: command(&self.container, image, &env),
-            mounts: shared.volumes.mounts(&self.container, &env)?,
+            mounts,
             env,
             working_dir: self.container.working_dir.clone().unwrap_or_else(|| image.working_dir.clone()),
             user: user(&shared.pod, &self.container, image)?,
+            first_process: collect::annotation(&shared.pod, FIRST_PROCESS) == Some("true"),
             read_only_root: security.read_only_root_filesystem.unwrap_or(false),
             drop_capabilities: security.capabilities.and_then(|all| all.drop).unwrap_or_default(),
             log,

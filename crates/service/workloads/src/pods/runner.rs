@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use galley_sandbox::{PodHandle, PodSandboxSpec};
+use galley_sandbox::{Mount, PodHandle, PodSandboxSpec};
 use k8s_openapi::api::core::v1::{Container, Pod, Service};
 use kube::Api;
 use kube::api::ListParams;
@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{self, Board, Doing, Role};
-use super::collect;
 use super::container::{Leftover, Shared, Task, Termination};
 use super::env::{Source, hostname};
 use super::rules::{Restart, grace};
 use super::volumes::{self, VolumeError, Volumes};
+use super::{artifacts, collect, order};
 use crate::events::Events;
 use crate::logs::Live;
 use crate::network::Network;
@@ -66,7 +66,6 @@ enum End {
 #[derive(Default)]
 struct Leftovers {
     handle: Option<PodHandle>,
-    main: Option<Leftover>,
     /// Why it could not even begin.
     refused: Option<String>,
 }
@@ -86,6 +85,7 @@ impl Runner {
             pod: Arc::clone(&pod),
             board: Arc::clone(&board),
             termination: termination.clone(),
+            quiet: containers.clone(),
         }));
         let cx = Arc::clone(&self.cx);
         let mut end = None;
@@ -97,12 +97,12 @@ impl Runner {
                     leftovers = &mut life => break leftovers,
                     () = &mut writing => {}
                     reason = self.ending(&board, end), if !containers.is_cancelled() => {
-                        self.begin_end(reason, &board, &termination).await;
-                        end = Some(reason);
                         if matches!(reason, End::Gone | End::Stopped) {
                             // Nobody reads statuses any more; only the containers are waited for.
                             containers.cancel();
                         }
+                        self.begin_end(reason, &board, &termination).await;
+                        end = Some(reason);
                     }
                     // Nothing to write to: the future is polled no further.
                     () = silence(&containers) => break life.await,
@@ -190,7 +190,9 @@ impl Runner {
         // Without a sandbox, nothing that the containers did means anything.
         let quiet = matches!(end, End::Gone | End::Stopped) || self.cx.sandbox.is_gone();
         if !quiet {
-            self.hand_back(&pod, leftovers.main.as_ref()).await;
+            if collect::is_asked(&pod) && !board.read().handed_back {
+                self.hand_back_nothing(&pod).await;
+            }
             board.update(|state| {
                 state.finished = true;
                 if let Some(message) = &leftovers.refused {
@@ -217,20 +219,12 @@ impl Runner {
         }
     }
 
-    /// Writes what the pod hands back; the phase becomes final only after that.
-    async fn hand_back(&self, pod: &Pod, main: Option<&Leftover>) {
-        if !collect::is_asked(pod) {
-            return;
-        }
-        for attempt in 1..=COLLECT_ATTEMPTS {
-            let written = match main {
-                Some(main) => collect::collect(&self.cx, pod, &main.id, &main.log).await,
-                None => collect::collect_nothing(&self.cx, pod).await,
-            };
-            let Err(error) = written else { return };
+    /// Says that nothing was handed back, for a pod whose main container never ran.
+    async fn hand_back_nothing(&self, pod: &Pod) {
+        for _ in 1..=COLLECT_ATTEMPTS {
+            let Err(error) = collect::collect_nothing(&self.cx, pod).await else { return };
             tracing::warn!(
                 pod = name_of(&pod.metadata),
-                attempt,
                 error = &error as &dyn std::error::Error,
                 "could not hand back files"
             );
@@ -266,6 +260,7 @@ struct Life {
     pod: Arc<Pod>,
     board: Arc<Board>,
     termination: Termination,
+    quiet: CancellationToken,
 }
 
 /// Runs all containers until they have ended for good.
@@ -291,6 +286,15 @@ async fn live(life: Life) -> Leftovers {
             return leftovers;
         }
     };
+    let inputs = match life.inputs(&volumes, &dir).await {
+        Some(Ok(inputs)) => inputs,
+        Some(Err(why)) => {
+            let record = board::failed_preparation(why, &life.cx.now());
+            life.board.update(|state| state.preparation = Some(record));
+            return leftovers;
+        }
+        None => return leftovers,
+    };
     let shared = Arc::new(Shared {
         cx: Arc::clone(&life.cx),
         pod: Arc::clone(&life.pod),
@@ -301,11 +305,13 @@ async fn live(life: Life) -> Leftovers {
         volumes,
         services,
         dir,
+        inputs,
+        quiet: life.quiet.clone(),
     });
     let sidecars_end = Termination::default();
     let mut sidecars = JoinSet::new();
     if life.initialize(&shared, &mut sidecars, &sidecars_end).await {
-        leftovers.main = life.run_main(&shared).await;
+        life.run_main(&shared).await;
     }
     sidecars_end.begin(grace(&life.pod));
     let ended = async { while sidecars.join_next().await.is_some() {} };
@@ -390,6 +396,18 @@ impl Life {
         }
     }
 
+    /// The main container's input artifacts; `None` if the pod is to stop meanwhile.
+    async fn inputs(&self, volumes: &Volumes, dir: &std::path::Path) -> Option<Result<Vec<Mount>, String>> {
+        // Files of a container that has ended are not made again.
+        if self.board.read().handed_back {
+            return Some(Ok(Vec::new()));
+        }
+        tokio::select! {
+            fetched = artifacts::fetch(&self.cx, &self.pod, volumes, dir) => Some(fetched),
+            () = self.termination.begun() => None,
+        }
+    }
+
     async fn pause(&self) -> bool {
         tokio::select! {
             () = tokio::time::sleep(RETRY) => true,
@@ -451,28 +469,40 @@ impl Life {
         }
     }
 
-    /// Runs the pod's own containers to their end; what `main` (or the only one) left is returned.
-    async fn run_main(&self, shared: &Arc<Shared>) -> Option<Leftover> {
+    /// Runs the pod's own containers to their end, each after those that it waits for.
+    async fn run_main(&self, shared: &Arc<Shared>) {
         let spec = self.pod.spec.clone().unwrap_or_default();
         let first = spec.init_containers.as_ref().map_or(0, Vec::len);
         let restart = Restart::of(&self.pod);
+        let order = order::of(&self.pod);
         let mut tasks = JoinSet::new();
         for (number, container) in spec.containers.iter().enumerate() {
-            let task = self.task(shared, first + number, container, restart, self.termination.clone());
-            let main = container.name == collect::MAIN;
-            tasks.spawn(async move { (main, task.run().await) });
-        }
-        let mut left = None;
-        while let Some(ended) = tasks.join_next().await {
-            match ended {
-                Ok((true, leftover)) => left = leftover,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(pod = name_of(&self.pod.metadata), %error, "a container's task has failed")
+            let index = first + number;
+            let task = self.task(shared, index, container, restart, self.termination.clone());
+            let before = order.get(&container.name).cloned().unwrap_or_default();
+            let (board, now) = (Arc::clone(&self.board), self.cx.now());
+            let termination = self.termination.clone();
+            let (ends_all, grace) = (order::ends_all(&self.pod, &container.name), grace(&self.pod));
+            tasks.spawn(async move {
+                let turn = tokio::select! {
+                    biased;
+                    turn = order::turn(&board, &before) => turn,
+                    () = termination.begun() => return,
+                };
+                match turn {
+                    Ok(()) => drop(task.run().await),
+                    Err(why) => order::pass_over(&board, index, why, &now),
                 }
+                if ends_all && !termination.is_begun() {
+                    termination.begin(grace);
+                }
+            });
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(pod = name_of(&self.pod.metadata), %error, "a container's task has failed");
             }
         }
-        left
     }
 
     fn task(

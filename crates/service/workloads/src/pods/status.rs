@@ -24,8 +24,9 @@ fn from_state(pod: &Pod, state: &State, host: Ipv4Addr, now: &Time) -> PodStatus
     let phase = phase(policy, state);
     let statuses = |main: bool| -> Vec<ContainerStatus> {
         state
-            .containers
+            .preparation
             .iter()
+            .chain(&state.containers)
             .filter(|record| (record.role == Role::Main) == main)
             .map(container_status)
             .collect()
@@ -56,7 +57,8 @@ pub(crate) fn phase(policy: &str, state: &State) -> &'static str {
         return "Failed";
     }
     let failed = |record: &Record| matches!(&record.doing, Doing::Ended(ended) if ended.exit_code != 0);
-    let init: Vec<&Record> = state.containers.iter().filter(|record| record.role == Role::Init).collect();
+    let all = || state.preparation.iter().chain(&state.containers);
+    let init: Vec<&Record> = all().filter(|record| record.role == Role::Init).collect();
     let main: Vec<&Record> = state.containers.iter().filter(|record| record.role == Role::Main).collect();
     if policy == "Never" && state.finished && init.iter().any(|record| failed(record)) {
         return "Failed";

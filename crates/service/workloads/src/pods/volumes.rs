@@ -49,7 +49,21 @@ pub(crate) struct Volumes {
     pub kubeconfig: Option<PathBuf>,
 }
 
-type Files = BTreeMap<String, Vec<u8>>;
+type Files = BTreeMap<String, Content>;
+
+/// A file of a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Content {
+    bytes: Vec<u8>,
+    /// Its own mode, if it has one.
+    mode: Option<i32>,
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Content { bytes, mode: None }
+    }
+}
 
 /// Prepares all volumes of a pod below `dir`.
 pub(crate) async fn prepare(source: &Source<'_>, dir: &Path) -> Result<Volumes, VolumeError> {
@@ -143,7 +157,7 @@ async fn config_files(
     items: Option<&[KeyToPath]>,
 ) -> Result<Files, VolumeError> {
     let data = source.config_map(name, optional).await?.unwrap_or_default();
-    choose(data.into_iter().map(|(key, value)| (key, value.into_bytes())).collect(), items, optional)
+    choose(data.into_iter().map(|(key, value)| (key, value.into_bytes().into())).collect(), items, optional)
 }
 
 async fn secret_files(
@@ -152,7 +166,8 @@ async fn secret_files(
     optional: Option<bool>,
     items: Option<&[KeyToPath]>,
 ) -> Result<Files, VolumeError> {
-    choose(source.secret_bytes(name, optional).await?.unwrap_or_default(), items, optional)
+    let data = source.secret_bytes(name, optional).await?.unwrap_or_default();
+    choose(data.into_iter().map(|(key, value)| (key, value.into())).collect(), items, optional)
 }
 
 fn choose(
@@ -164,7 +179,9 @@ fn choose(
     let mut chosen = Files::new();
     for item in items {
         match data.remove(&item.key) {
-            Some(value) => drop(chosen.insert(item.path.clone(), value)),
+            Some(value) => {
+                chosen.insert(item.path.clone(), Content { mode: item.mode, ..value });
+            }
             None if optional == Some(true) => {}
             None => return Err(VolumeError::NotYet(format!("references non-existent key: {}", item.key))),
         }
@@ -185,7 +202,7 @@ fn downward_files(source: &Source<'_>, items: &[DownwardAPIVolumeFile]) -> Resul
         } else {
             continue;
         };
-        files.insert(item.path.clone(), value.into_bytes());
+        files.insert(item.path.clone(), Content { bytes: value.into_bytes(), mode: item.mode });
     }
     Ok(files)
 }
@@ -201,7 +218,7 @@ async fn projected_files(source: &Source<'_>, projection: &VolumeProjection) -> 
         return downward_files(source, downward.items.as_deref().unwrap_or_default());
     }
     if let Some(token) = &projection.service_account_token {
-        return Ok(Files::from([(token.path.clone(), self::token(source).into_bytes())]));
+        return Ok(Files::from([(token.path.clone(), self::token(source).into_bytes().into())]));
     }
     Err(VolumeError::Unsupported("a projected source is of a kind that is not supported".to_owned()))
 }
@@ -214,9 +231,9 @@ fn token(source: &Source<'_>) -> String {
 
 fn account_files(source: &Source<'_>) -> Files {
     Files::from([
-        ("token".to_owned(), token(source).into_bytes()),
-        ("ca.crt".to_owned(), source.cx.credentials.ca_pem().into_bytes()),
-        ("namespace".to_owned(), namespace_of(&source.pod.metadata).as_bytes().to_vec()),
+        ("token".to_owned(), token(source).into_bytes().into()),
+        ("ca.crt".to_owned(), source.cx.credentials.ca_pem().into_bytes().into()),
+        ("namespace".to_owned(), namespace_of(&source.pod.metadata).as_bytes().to_vec().into()),
     ])
 }
 
@@ -251,7 +268,8 @@ fn write_files(folder: &Path, files: &Files, mode: u32) -> Result<(), VolumeErro
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(VolumeError::io(parent))?;
         }
-        fs::write(&path, content).map_err(VolumeError::io(&path))?;
+        fs::write(&path, &content.bytes).map_err(VolumeError::io(&path))?;
+        let mode = content.mode.map_or(mode, |own| self::mode(Some(own)));
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(VolumeError::io(&path))?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Where the kernel refuses namespaces, the tests that need them say so and pass; the others run plain processes.
 
+mod artifacts;
 mod deployments;
 mod jobs;
 mod pods;

@@ -1,5 +1,6 @@
 //! A whole little world: API server, sandbox and the room.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +12,8 @@ use galley_sandbox::{Mode, Sandbox};
 use galley_store::Database;
 use galley_units::{Secret, SystemClock};
 use galley_workloads::{
-    Config, Credentials, Deps, Error, Handle, ImageError, Images, PreparedImage, PullPolicy, Service,
+    Artifacts, Config, Credentials, Deps, Error, Handle, ImageError, Images, KeptArtifacts, PreparedImage,
+    PullPolicy, Service,
 };
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
@@ -72,6 +74,35 @@ impl Credentials for TestCredentials {
     }
 }
 
+/// Artifacts are files of their names.
+struct TestArtifacts(PathBuf);
+
+#[async_trait::async_trait]
+impl Artifacts for TestArtifacts {
+    async fn fetch(&self, _: &str, orders: &str, places: &BTreeMap<String, PathBuf>) -> Result<(), String> {
+        let orders: serde_json::Value = serde_json::from_str(orders).unwrap();
+        for input in orders["inputs"].as_array().into_iter().flatten() {
+            let (name, path) = (input["name"].as_str().unwrap(), input["path"].as_str().unwrap());
+            std::fs::create_dir_all(places[path].parent().unwrap()).unwrap();
+            std::fs::copy(self.0.join(name), &places[path]).map_err(|_| format!("no {name}"))?;
+        }
+        Ok(())
+    }
+
+    async fn keep(&self, _: &str, orders: &str, places: &BTreeMap<String, PathBuf>) -> KeptArtifacts {
+        let orders: serde_json::Value = serde_json::from_str(orders).unwrap();
+        std::fs::create_dir_all(&self.0).unwrap();
+        let mut kept = KeptArtifacts::default();
+        for output in orders["outputs"].as_array().into_iter().flatten() {
+            let (name, path) = (output["name"].as_str().unwrap(), output["path"].as_str().unwrap());
+            if std::fs::copy(&places[path], self.0.join(name)).is_ok() {
+                kept.kept.push(name.to_owned());
+            }
+        }
+        kept
+    }
+}
+
 /// A fresh world, or `None` where the kernel refuses the mode.
 pub async fn world(mode: Mode) -> Option<World> {
     start(mode, Arc::new(tempfile::tempdir().unwrap())).await
@@ -120,6 +151,7 @@ async fn start(mode: Mode, dir: Arc<tempfile::TempDir>) -> Option<World> {
         sandbox,
         images: Arc::new(TestImages { layer }),
         credentials: Arc::new(TestCredentials),
+        artifacts: Some(Arc::new(TestArtifacts(dir.path().join("kept")))),
         clock: Arc::new(SystemClock),
     };
     let service = Service::new(config, deps).unwrap();
