@@ -13,7 +13,7 @@ use crate::chart::Chart;
 use crate::functions::ChartFunctions;
 use crate::{
     Capabilities, Files, Manifest, ReleaseInfo, Result, ValueSources, dependencies, manifests, objects,
-    problems, values,
+    problems, schema, values,
 };
 
 /// What charts may know of the world: the time and randomness. By default neither, and functions that ask for them
@@ -85,7 +85,7 @@ pub fn render_templates(
 }
 
 /// Templates may need much stack; this gives it to them.
-fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let failed = |what: &str| Problem::new("G0316", Kind::Internal, what);
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("render".to_owned()).stack_size(STACK_SIZE);
@@ -97,17 +97,17 @@ fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T>
 }
 
 /// One rendering.
-struct Job {
-    chart: Chart,
+pub(crate) struct Job {
+    pub(crate) chart: Chart,
     templates: Templates,
     /// Name, relative path and data of every template.
     runs: Vec<(String, Value)>,
     /// `chart/`
-    prefix: String,
+    pub(crate) prefix: String,
 }
 
 impl Job {
-    fn new(
+    pub(crate) fn new(
         files: &Files,
         sources: &ValueSources<'_>,
         release: &ReleaseInfo,
@@ -118,10 +118,14 @@ impl Job {
         if chart.is_library() {
             return Err(problems::chart("This is a library chart: it only serves other charts."));
         }
+        dependencies::check(&chart)?;
         let users = values::from_user(files, sources)?;
-        dependencies::choose(&mut chart, &users)?;
+        dependencies::choose(&mut chart, &users);
         check_kube_version(&chart, capabilities)?;
         let all = values::coalesce(&chart, &users);
+        if !sources.unchecked {
+            schema::check(&chart, &all)?;
+        }
         let shared =
             Shared { release: release_value(release), capabilities: objects::capabilities(capabilities) };
         let context = match surroundings.known {
@@ -146,7 +150,7 @@ impl Job {
     }
 
     /// Runs what becomes manifests, in the order of the files.
-    fn run(&self) -> Result<Vec<(String, Rendered)>> {
+    pub(crate) fn run(&self) -> Result<Vec<(String, Rendered)>> {
         Ok(self.run_all()?.into_iter().filter(|(file, _)| !file.ends_with("NOTES.txt")).collect())
     }
 
@@ -262,5 +266,6 @@ fn check_kube_version(chart: &Chart, capabilities: &Capabilities) -> Result<()> 
             return Err(problems::chart(what));
         }
     }
-    chart.charts.iter().try_for_each(|inner| check_kube_version(inner, capabilities))
+    // Of charts in charts, Helm does not ask it.
+    Ok(())
 }

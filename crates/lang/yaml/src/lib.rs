@@ -62,8 +62,20 @@ pub fn from_str<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Proble
 /// # Errors
 /// As [`from_str`], without the complaints about types.
 pub fn parse_documents(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
+    documents(file, text, false)
+}
+
+/// As [`parse_documents`], but of several equal keys the last counts, as for those who read charts and manifests.
+///
+/// # Errors
+/// As [`parse_documents`], without `G0302`.
+pub fn parse_documents_leniently(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
+    documents(file, text, true)
+}
+
+fn documents(file: &str, text: &str, lenient: bool) -> Result<Vec<Document>, Problem> {
     let mut documents = Vec::new();
-    for tree in tree::load(file, text, false)? {
+    for tree in tree::load_with(file, text, false, lenient)? {
         let value = value::to_value(file, &tree.root)?;
         if !value.is_null() {
             documents.push(Document {

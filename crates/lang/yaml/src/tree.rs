@@ -98,6 +98,16 @@ impl Node {
 
 /// The trees of all documents, or of the first one only.
 pub(crate) fn load(file: &str, text: &str, first_only: bool) -> Result<Vec<Tree>, Problem> {
+    load_with(file, text, first_only, false)
+}
+
+/// As [`load`]; with `lenient`, the last of several equal keys counts.
+pub(crate) fn load_with(
+    file: &str,
+    text: &str,
+    first_only: bool,
+    lenient: bool,
+) -> Result<Vec<Tree>, Problem> {
     if text.len() > MAX_BYTES {
         return Err(too_large(file, 1, 1, "The file is larger than 64 MiB."));
     }
@@ -116,6 +126,7 @@ pub(crate) fn load(file: &str, text: &str, first_only: bool) -> Result<Vec<Tree>
         lines: (0, 1),
         root: None,
         weight: 0,
+        lenient,
     };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) =
@@ -148,6 +159,8 @@ enum Content {
 enum Key {
     /// The name, its place and the byte after it.
     Name(Rc<str>, At, usize),
+    /// A name that was there before, in a lenient reading.
+    Again(Rc<str>, At),
     Merge,
 }
 
@@ -164,6 +177,8 @@ struct Builder<'a> {
     root: Option<Rc<Node>>,
     /// Entries and items held so far, over all documents; merging copies them.
     weight: usize,
+    /// Whether a key may be there twice.
+    lenient: bool,
 }
 
 impl Builder<'_> {
@@ -275,7 +290,7 @@ impl Builder<'_> {
 
     /// Puts a finished node where it belongs: a key, a value, an item or the root.
     fn place(&mut self, node: Rc<Node>, shared: bool) -> Result<(), Problem> {
-        let (file, at) = (self.file, node.at);
+        let (file, at, lenient) = (self.file, node.at, self.lenient);
         let Some(open) = self.stack.last_mut() else {
             self.root = Some(node);
             return Ok(());
@@ -283,7 +298,12 @@ impl Builder<'_> {
         match &mut open.content {
             Content::Sequence(items) => items.push(node),
             Content::Mapping { entries, names, key, merges } => match key.take() {
-                None => *key = Some(key_of(file, &node, names)?),
+                None => *key = Some(key_of(file, &node, names, lenient)?),
+                Some(Key::Again(name, key_at)) => {
+                    if let Some(old) = entries.iter_mut().find(|entry| entry.name == name) {
+                        *old = Entry { name, key_at, value: node, shared };
+                    }
+                }
                 Some(Key::Name(name, key_at, _)) => entries.push(Entry { name, key_at, value: node, shared }),
                 Some(Key::Merge) => merges.push((at, node)),
             },
@@ -356,7 +376,12 @@ fn measure(kind: &Kind) -> (usize, usize) {
 }
 
 /// Turns a node in key position into a name, which must be new in its mapping.
-fn key_of(file: &str, node: &Node, names: &mut HashSet<Rc<str>>) -> Result<Key, Problem> {
+fn key_of(
+    file: &str,
+    node: &Node,
+    names: &mut HashSet<Rc<str>>,
+    lenient: bool,
+) -> Result<Key, Problem> {
     let at = node.at;
     let Kind::Scalar { text, style, scalar } = &node.kind else {
         return Err(Problem::new(
@@ -381,6 +406,9 @@ fn key_of(file: &str, node: &Node, names: &mut HashSet<Rc<str>>) -> Result<Key, 
         }
     };
     if !names.insert(Rc::clone(&name)) {
+        if lenient {
+            return Ok(Key::Again(name, at));
+        }
         return Err(Problem::new("G0302", ProblemKind::Invalid, format!("The key `{name}` is there twice."))
             .at(file, at.0, at.1)
             .try_this("Keep one of the two."));
