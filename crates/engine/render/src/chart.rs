@@ -100,6 +100,8 @@ pub(crate) struct Chart {
     pub(crate) charts: Vec<Chart>,
     /// `values.schema.json`
     pub(crate) schema: Option<Vec<u8>>,
+    /// Nulls of `values.yaml` reach the templates, as they do with Helm 3; Helm 4.2 takes them out.
+    pub(crate) nulls_stay: bool,
     /// Where it lies under the root chart: empty, or `charts/name/`.
     pub(crate) folder: String,
 }
@@ -116,6 +118,12 @@ impl Chart {
             .map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
             .collect();
         load(&kept, "", 0)
+    }
+
+    /// Lets nulls stay, here and in all charts inside.
+    pub(crate) fn keep_nulls(&mut self) {
+        self.nulls_stay = true;
+        self.charts.iter_mut().for_each(Chart::keep_nulls);
     }
 
     /// The CRDs of the chart and of those in it: where they lie, and their text.
@@ -144,6 +152,7 @@ fn load(files: &BTreeMap<&str, &[u8]>, folder: &str, depth: usize) -> Result<Cha
         files: Files::new(),
         charts: Vec::new(),
         schema: None,
+        nulls_stay: false,
         folder: folder.to_owned(),
     };
     let mut inner: BTreeMap<&str, BTreeMap<&str, &[u8]>> = BTreeMap::new();
@@ -193,14 +202,14 @@ fn metadata(files: &BTreeMap<&str, &[u8]>, folder: &str) -> Result<Metadata> {
         Problem::new("G0311", Kind::NotFound, "The folder has no Chart.yaml.").at(place.clone(), 0, 0)
     })?;
     let text = utf8(&place, bytes)?;
-    let mut metadata: Metadata = galley_yaml::from_str(&place, text)?;
+    let mut metadata: Metadata = galley_yaml::from_str_leniently(&place, text)?;
     if metadata.api_version.is_empty() {
         metadata.api_version = "v1".to_owned();
     }
     if let Some(bytes) = files.get("requirements.yaml") {
         // The former place of dependencies.
         let place = format!("{folder}requirements.yaml");
-        let former: Metadata = galley_yaml::from_str(&place, utf8(&place, bytes)?)?;
+        let former: Metadata = galley_yaml::from_str_leniently(&place, utf8(&place, bytes)?)?;
         if !former.dependencies.is_empty() {
             metadata.dependencies = former.dependencies;
         }

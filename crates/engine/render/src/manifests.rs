@@ -32,23 +32,21 @@ pub(crate) fn of_template(file: &str, rendered: &Rendered, all: &mut Vec<Manifes
 /// without what is blank before it.
 pub(crate) fn split(text: &str) -> Vec<(usize, &str)> {
     let mut pieces = Vec::new();
-    let (mut start, mut at) = (0, 0);
+    // The first line may be a marker behind blanks, all others only at their beginning.
+    let (mut start, mut at) = (0, text.len() - text.trim_start().len());
     let mut add = |start: usize, end: usize| {
-        let piece = text[start..end].trim();
+        let piece = text[start..end].trim_start();
         if !piece.is_empty() {
-            let begin = start + (text[start..end].len() - text[start..end].trim_start().len());
-            let line = text[..begin].bytes().filter(|byte| *byte == b'\n').count() + 1;
+            let line = text[..end - piece.len()].bytes().filter(|byte| *byte == b'\n').count() + 1;
             pieces.push((line, piece));
         }
     };
-    for line in text.split_inclusive('\n') {
-        // The first line may be a marker behind blanks, all others only at their beginning.
-        let lead = if text[..at].trim().is_empty() { line.len() - line.trim_start().len() } else { 0 };
-        if line[lead..].starts_with("---") {
+    while at < text.len() {
+        if text[at..].starts_with("---") {
             add(start, at);
-            start = at + lead + 3;
+            start = at + 3;
         }
-        at += line.len();
+        at = text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1);
     }
     add(start, text.len());
     pieces

@@ -22,6 +22,8 @@ use crate::{
 pub struct Surroundings {
     /// The time for `now` and its kind, with the source of random bytes for `randAlphaNum` and its kind.
     pub known: Option<(Timestamp, SendRandom)>,
+    /// Who makes keys, certificates and hashes of passwords.
+    pub keys: Option<Box<dyn crate::Keys + Send>>,
 }
 
 /// A source of random bytes that may go to another thread.
@@ -119,6 +121,9 @@ impl Job {
             return Err(problems::chart("This is a library chart: it only serves other charts."));
         }
         dependencies::check(&chart)?;
+        if ["v3.", "v4.0.", "v4.1."].iter().any(|old| capabilities.helm_version.starts_with(old)) {
+            chart.keep_nulls();
+        }
         let users = values::from_user(files, sources)?;
         dependencies::choose(&mut chart, &users);
         check_kube_version(&chart, capabilities)?;
@@ -128,6 +133,7 @@ impl Job {
         }
         let shared =
             Shared { release: release_value(release), capabilities: objects::capabilities(capabilities) };
+        let keys = surroundings.keys.map(|keys| keys as Box<dyn crate::Keys>);
         let context = match surroundings.known {
             Some((now, random)) => Context::new(now, random as Random),
             None => Context::default(),
@@ -141,7 +147,7 @@ impl Job {
             let depth = |name: &str| name.matches('/').count();
             depth(b).cmp(&depth(a)).then_with(|| b.cmp(a))
         });
-        let mut templates = Templates::new(Rc::new(ChartFunctions { context }));
+        let mut templates = Templates::new(Rc::new(ChartFunctions { context, keys }));
         for (name, text, _) in &found {
             templates.parse(name, text).map_err(|error| problems::of_template(&prefix, &error))?;
         }

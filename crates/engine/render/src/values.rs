@@ -136,15 +136,15 @@ fn coalesce_defaults(chart: &Chart, values: &Map, keep_nulls: bool) {
             (Some(Value::Nil), _) if !keep_nulls => remove(values, &key),
             (Some(Value::Map(own)), Value::Map(default)) => {
                 let keep_nulls = keep_nulls || chart.charts.iter().any(|inner| *inner.metadata.name == *key);
-                if !keep_nulls {
+                if !keep_nulls && !chart.nulls_stay {
                     clean(default);
                 }
                 coalesce_tables(&own, default, keep_nulls);
             }
             (Some(_), _) => {}
-            (None, Value::Nil) if !keep_nulls => {}
+            (None, Value::Nil) if !keep_nulls && !chart.nulls_stay => {}
             (None, default) => {
-                if let (Value::Map(default), false) = (default, keep_nulls) {
+                if let (Value::Map(default), false) = (default, keep_nulls || chart.nulls_stay) {
                     clean(default);
                 }
                 values.set(&key, default.clone());

@@ -98,15 +98,24 @@ impl Node {
 
 /// The trees of all documents, or of the first one only.
 pub(crate) fn load(file: &str, text: &str, first_only: bool) -> Result<Vec<Tree>, Problem> {
-    load_with(file, text, first_only, false)
+    load_with(file, text, first_only, Reading::default())
 }
 
-/// As [`load`]; with `lenient`, the last of several equal keys counts.
+/// How a text is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// The last of several equal keys counts.
+    pub(crate) lenient: bool,
+    /// `yes`, `no`, `on` and `off` are text, as in YAML 1.2.
+    pub(crate) words: bool,
+}
+
+/// As [`load`], read in some way.
 pub(crate) fn load_with(
     file: &str,
     text: &str,
     first_only: bool,
-    lenient: bool,
+    reading: Reading,
 ) -> Result<Vec<Tree>, Problem> {
     if text.len() > MAX_BYTES {
         return Err(too_large(file, 1, 1, "The file is larger than 64 MiB."));
@@ -126,7 +135,7 @@ pub(crate) fn load_with(
         lines: (0, 1),
         root: None,
         weight: 0,
-        lenient,
+        reading,
     };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) =
@@ -177,8 +186,7 @@ struct Builder<'a> {
     root: Option<Rc<Node>>,
     /// Entries and items held so far, over all documents; merging copies them.
     weight: usize,
-    /// Whether a key may be there twice.
-    lenient: bool,
+    reading: Reading,
 }
 
 impl Builder<'_> {
@@ -244,7 +252,12 @@ impl Builder<'_> {
     fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, at: At) -> Result<Scalar, Problem> {
         let plain = style == ScalarStyle::Plain;
         let Some(tag) = tag.filter(|tag| tag.handle() == "tag:yaml.org,2002:") else {
-            return Ok(if plain && tag.is_none() { resolve::resolve(text) } else { Scalar::Text });
+            let resolved = if plain && tag.is_none() { resolve::resolve(text) } else { Scalar::Text };
+            let is_word = || !matches!(text.to_ascii_lowercase().as_str(), "true" | "false");
+            return Ok(match resolved {
+                Scalar::Bool(_) if self.reading.words && is_word() => Scalar::Text,
+                resolved => resolved,
+            });
         };
         let resolved = resolve::resolve(text);
         let fits = match (tag.suffix(), resolved) {
@@ -255,7 +268,9 @@ impl Builder<'_> {
             | ("int", found @ (Scalar::Int(_) | Scalar::Uint(_)))
             | ("float", found @ Scalar::Float(_)) => Some(found),
             ("timestamp", Scalar::Text) => Some(Scalar::Text),
-            _ => None,
+            ("null" | "bool" | "int" | "float" | "timestamp" | "binary" | "merge", _) => None,
+            // A tag that nobody knows changes nothing but that the value is text.
+            _ => Some(Scalar::Text),
         };
         fits.ok_or_else(|| self.invalid(at, format!("`{text}` cannot be read as `!!{}`.", tag.suffix())))
     }
@@ -290,7 +305,7 @@ impl Builder<'_> {
 
     /// Puts a finished node where it belongs: a key, a value, an item or the root.
     fn place(&mut self, node: Rc<Node>, shared: bool) -> Result<(), Problem> {
-        let (file, at, lenient) = (self.file, node.at, self.lenient);
+        let (file, at, lenient) = (self.file, node.at, self.reading.lenient);
         let Some(open) = self.stack.last_mut() else {
             self.root = Some(node);
             return Ok(());

@@ -4,7 +4,11 @@
 //! nowhere else. [`render`] is `galley render`: what `helm template` or `kustomize build` would print.
 
 mod folder;
+mod keys;
 mod render;
+mod tree;
 
 pub use folder::{Limits, read_folder};
+pub use keys::OwnKeys;
 pub use render::{Request, render};
+pub use tree::{DiskTree, FileTree};

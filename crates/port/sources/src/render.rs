@@ -6,6 +6,7 @@ use galley_problem::{Kind, Problem};
 use galley_render::{ReleaseInfo, SetKind, Surroundings, TextOptions, ValueSources};
 use jiff::Timestamp;
 
+use crate::OwnKeys;
 use crate::folder::{Limits, failed, read_folder};
 
 /// What is to be rendered, and how.
@@ -44,7 +45,22 @@ pub fn render(request: &Request) -> Result<String, Problem> {
     if metadata.is_file() || request.path.join("Chart.yaml").is_file() {
         return chart(request, metadata.is_file());
     }
+    let names = galley_kustomize::FILE_NAMES;
+    if names.iter().any(|name| request.path.join(name).is_file()) {
+        return kustomization(request);
+    }
     plain(request)
+}
+
+/// Kustomizations may name folders beside their own: anywhere in their repository, or on the disk if they are in none.
+fn kustomization(request: &Request) -> Result<String, Problem> {
+    let path = request.path.canonicalize().map_err(|error| failed(&request.path, &error))?;
+    let repository = path.ancestors().find(|folder| folder.join(".git").exists());
+    let root = repository.unwrap_or(Path::new("/"));
+    let tree = crate::DiskTree::new(root)?;
+    let folder = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+    let manifests = galley_kustomize::build(&tree, &folder)?;
+    Ok(galley_kustomize::to_text(&manifests))
 }
 
 fn chart(request: &Request, packed: bool) -> Result<String, Problem> {
@@ -81,7 +97,7 @@ fn chart(request: &Request, packed: bool) -> Result<String, Problem> {
         is_upgrade: request.is_upgrade,
     };
     let capabilities = galley_render::default_capabilities(request.kube_version.as_deref(), &request.api_versions);
-    let surroundings = Surroundings { known: Some((request.now, Box::new(random))) };
+    let surroundings = Surroundings { known: Some((request.now, Box::new(random))), keys: Some(Box::new(OwnKeys { now: request.now })) };
     galley_render::render_text(&files, &sources, &release, &capabilities, surroundings, &request.options)
 }
 

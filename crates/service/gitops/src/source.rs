@@ -210,7 +210,13 @@ async fn chart(
         helm_version: config.helm_version.clone(),
     };
     blocking(move || {
-        let sources = ValueSources { files: &values, inline, set: &set, set_string: &set_string };
+        let sources = ValueSources {
+            files: &values,
+            inline,
+            set: &set,
+            set_string: &set_string,
+            ..ValueSources::default()
+        };
         galley_render::render_chart(&files, &sources, &release, &capabilities)
     })
     .await
