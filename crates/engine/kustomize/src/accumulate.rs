@@ -53,9 +53,14 @@ pub(crate) fn build(tree: &dyn Tree, folder: &str) -> Result<Vec<Value>> {
     Ok(all.resources.0.into_iter().map(finished).collect())
 }
 
-/// Takes out what is empty in the metadata.
+/// Annotations are texts; takes out what is empty in the metadata.
 fn finished(resource: Resource) -> Value {
+    let annotations = resource.texts("annotations");
     let mut value = resource.value;
+    if !annotations.is_empty() {
+        value["metadata"]["annotations"] =
+            annotations.into_iter().map(|(key, text)| (key, Value::from(text))).collect();
+    }
     for field in ["annotations", "labels"] {
         let empty = value.pointer(&format!("/metadata/{field}")).is_some_and(|map| map == &json!({}));
         if empty && let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -115,7 +120,7 @@ impl Builder<'_> {
             return Err(problem("There are too many kustomizations.").at(file, 0, 0));
         }
         let text = text(&file, bytes)?;
-        let mut kustomization: Kustomization = galley_yaml::from_str(&file, &text)?;
+        let mut kustomization = read(&file, &text)?;
         let component = kustomization.kind == "Component";
         let wanted = if component { "kustomize.config.k8s.io/v1alpha1" } else { "kustomize.config.k8s.io/v1beta1" };
         if !matches!(kustomization.kind.as_str(), "" | "Kustomization" | "Component") {
@@ -164,7 +169,8 @@ impl Builder<'_> {
             *all = self.target(&inner, &component, &component_file, before)?;
         }
         self.transform(folder, own, file, all)?;
-        variables::merge(&mut all.variables, &own.vars)
+        variables::merge(&mut all.variables, &own.vars)?;
+        variables::bind(&mut all.resources, &own.vars)
     }
 
     /// The folder that a path means.
@@ -224,11 +230,13 @@ impl Builder<'_> {
     }
 
     fn configuration(&self, folder: &str, own: &Kustomization) -> Result<Configuration> {
-        let mut configuration = Configuration::standard();
+        // What is said here comes first: a default that it covers does not hold any more.
+        let mut configuration = Configuration::default();
         for path in &own.configurations {
             let more: Configuration = galley_yaml::from_str(path, &self.must_text(folder, path)?)?;
             configuration.merge(&more)?;
         }
+        configuration.merge(&Configuration::standard())?;
         Ok(configuration)
     }
 
@@ -383,14 +391,57 @@ impl Builder<'_> {
     }
 }
 
+/// Reads a kustomization. Names of fields may be written with other capitals, as Kustomize allows.
+fn read(file: &str, text: &str) -> Result<Kustomization> {
+    galley_yaml::from_str_leniently(file, text).or_else(|error| {
+        let documents = galley_yaml::parse_documents_leniently(file, text)?;
+        let Some(Value::Object(map)) = documents.into_iter().next().map(|document| document.value) else {
+            return Err(error);
+        };
+        let known = |name: &str| Some(*FIELDS.iter().find(|known| known.eq_ignore_ascii_case(name))?);
+        let renamed = map.into_iter().map(|(key, value)| (known(&key).map_or(key, str::to_owned), value));
+        serde_json::from_value(Value::Object(renamed.collect())).map_err(|_| error)
+    })
+}
+
+/// Fields of a kustomization that have capitals.
+const FIELDS: [&str; 24] = [
+    "apiVersion",
+    "namePrefix",
+    "nameSuffix",
+    "commonLabels",
+    "commonAnnotations",
+    "patchesStrategicMerge",
+    "patchesJson6902",
+    "imageTags",
+    "sortOptions",
+    "configMapGenerator",
+    "secretGenerator",
+    "helmGlobals",
+    "helmCharts",
+    "helmChartInflationGenerator",
+    "generatorOptions",
+    "buildMetadata",
+    "namespace",
+    "resources",
+    "patches",
+    "images",
+    "replicas",
+    "replacements",
+    "components",
+    "labels",
+];
+
 fn text(file: &str, bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| problem("The file is not UTF-8 text.").at(file, 0, 0))
 }
 
 /// The objects of a file; lists are taken apart.
 fn manifests(file: &str, text: &str) -> Result<Vec<Value>> {
+    // A block of text at the very end keeps its last line end even if the file has none.
+    let text = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
     let mut pending: std::collections::VecDeque<Value> =
-        galley_yaml::parse_documents_of_1_2(file, text)?.into_iter().map(|document| document.value).collect();
+        galley_yaml::parse_documents_of_1_2(file, &text)?.into_iter().map(|document| document.value).collect();
     let mut all = Vec::new();
     while let Some(value) = pending.pop_front() {
         let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();

@@ -85,7 +85,9 @@ fn update(
     });
     let referrer =
         Referrer { now, prefixes: resource.prefixes.clone(), suffixes: resource.suffixes.clone(), role };
-    visit(resource, spec, Make::Nothing, &mut |value| set(value, &referrer, &reference.target, near))
+    // A patch may have changed the kind since the field was chosen by it.
+    let spec = FieldSpec { gvk: resource.gvk(), ..spec.clone() };
+    visit(resource, &spec, Make::Nothing, &mut |value| set(value, &referrer, &reference.target, near))
 }
 
 fn set(value: &mut Value, referrer: &Referrer<'_>, target: &Gvk, near: &[&Candidate]) -> Result<()> {

@@ -126,7 +126,8 @@ enum Content {
 }
 
 fn read(text: &str, place: &str) -> Result<Content> {
-    let documents = galley_yaml::parse_documents_of_1_2(place, text)?;
+    // A block of text at the very end keeps its last line end.
+    let documents = galley_yaml::parse_documents_of_1_2(place, &format!("{}\n", text.trim_end_matches('\n')))?;
     let values: Vec<Value> = documents.into_iter().map(|document| document.value).collect();
     match values.as_slice() {
         [operations @ Value::Array(_)] => Ok(Content::Json(operations.clone())),

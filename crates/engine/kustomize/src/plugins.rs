@@ -44,6 +44,10 @@ struct Plugin {
     sort_options: Option<SortOptions>,
 }
 
+/// What a generator's file may say.
+const GENERATED: [&str; 9] =
+    ["name", "namespace", "behavior", "literals", "files", "envs", "env", "type", "options"];
+
 /// Runs a generator.
 pub(crate) fn run_generator(value: &Value, load: &dyn Fn(&str) -> Result<Vec<u8>>) -> Result<Resource> {
     let kind = match value["kind"].as_str() {
@@ -55,6 +59,7 @@ pub(crate) fn run_generator(value: &Value, load: &dyn Fn(&str) -> Result<Vec<u8>
     let metadata = map.shift_remove("metadata").unwrap_or_default();
     map.shift_remove("apiVersion");
     map.shift_remove("kind");
+    map.retain(|key, _| GENERATED.contains(&key.as_str()));
     let mut wanted: Generated = serde_json::from_value(Value::Object(map)).map_err(|error| problem(error.to_string()))?;
     let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
     if wanted.name.is_empty() {

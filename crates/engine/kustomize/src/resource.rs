@@ -27,6 +27,8 @@ pub(crate) struct Resource {
     pub(crate) wants_hash: bool,
     pub(crate) may_change_name: bool,
     pub(crate) may_change_kind: bool,
+    /// Variables that are about this object.
+    pub(crate) variables: Vec<String>,
     /// Comes from a chart: it has its namespace already.
     pub(crate) from_chart: bool,
 }

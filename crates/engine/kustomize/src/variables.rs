@@ -15,9 +15,23 @@ use crate::{Result, problem};
 pub(crate) fn merge(all: &mut Vec<Variable>, more: &[Variable]) -> Result<()> {
     for variable in more {
         match all.iter().find(|known| known.name == variable.name) {
-            Some(known) if known.objref == variable.objref => {}
             Some(_) => return Err(problem(format!("var '{}' already encountered", variable.name))),
             None => all.push(variable.clone()),
+        }
+    }
+    Ok(())
+}
+
+/// Ties variables to what they are about, while their names are still the ones that are written there.
+pub(crate) fn bind(resources: &mut Resources, variables: &[Variable]) -> Result<()> {
+    for variable in variables {
+        let wanted = wanted(variable);
+        let found = resources.by_any_id(|id| id.is_selected_by(&wanted));
+        if let [index] = found[..] {
+            resources.0[index].variables.push(variable.name.clone());
+        } else if found.len() > 1 {
+            let what = format!("found {} resId matches for var {} {wanted}", found.len(), variable.name);
+            return Err(problem(what));
         }
     }
     Ok(())
@@ -34,7 +48,9 @@ pub(crate) fn resolve(
     }
     let mut values = BTreeMap::new();
     for variable in variables {
-        values.insert(variable.name.clone(), value(resources, variable)?);
+        if let Some(value) = value(resources, variable)? {
+            values.insert(variable.name.clone(), value);
+        }
     }
     for resource in &mut resources.0 {
         for spec in &configuration.var_reference {
@@ -47,23 +63,24 @@ pub(crate) fn resolve(
     Ok(())
 }
 
-fn value(resources: &Resources, variable: &Variable) -> Result<Value> {
+fn wanted(variable: &Variable) -> Id {
     let reference = &variable.objref;
     let (group, version) = match reference.api_version.split_once('/') {
         Some((group, version)) => (group.to_owned(), version.to_owned()),
         None if reference.api_version.is_empty() => (reference.group.clone(), reference.version.clone()),
         None => (String::new(), reference.api_version.clone()),
     };
-    let wanted = Id {
+    Id {
         gvk: Gvk { group, version, kind: reference.kind.clone() },
         name: reference.name.clone(),
         namespace: reference.namespace.clone(),
-    };
-    let found = resources.by_any_id(|id| id.is_selected_by(&wanted));
-    let [index] = found[..] else {
-        let what = format!("found {} resId matches for var {} {wanted}", found.len(), variable.name);
-        return Err(problem(what));
-    };
+    }
+}
+
+/// The value; nothing if the variable is about nothing that is there.
+fn value(resources: &Resources, variable: &Variable) -> Result<Option<Value>> {
+    let found = resources.0.iter().find(|resource| resource.variables.contains(&variable.name));
+    let Some(resource) = found else { return Ok(None) };
     let path = match variable.fieldref.fieldpath.as_str() {
         "" => "metadata.name",
         path => path,
@@ -72,7 +89,7 @@ fn value(resources: &Resources, variable: &Variable) -> Result<Value> {
         format!("{all}/{}", part.replace('~', "~0").replace('/', "~1"))
     });
     let missing = || problem(format!("field specified in var '{}' not found in corresponding resource", variable.name));
-    resources.0[index].value.pointer(&pointer).cloned().ok_or_else(missing)
+    resource.value.pointer(&pointer).cloned().map(Some).ok_or_else(missing)
 }
 
 fn replace(field: &mut Value, values: &BTreeMap<String, Value>) {
