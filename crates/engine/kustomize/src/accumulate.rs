@@ -12,7 +12,7 @@ use crate::patches::{self, Matcher};
 use crate::resource::{Resource, Resources};
 use crate::transform::NamespaceOptions;
 use crate::{
-    FILE_NAMES, Result, Tree, names, order, plugins, problem, replacements, transform, variables,
+    FILE_NAMES, Overrides, Result, Tree, names, order, plugins, problem, replacements, transform, variables,
 };
 
 /// Deepest nesting of kustomizations.
@@ -33,10 +33,11 @@ struct Gathered {
 }
 
 /// The manifests of a kustomization.
-pub(crate) fn build(tree: &dyn Tree, folder: &str) -> Result<Vec<Value>> {
+pub(crate) fn build(tree: &dyn Tree, folder: &str, overrides: &Overrides) -> Result<Vec<Value>> {
     let mut builder = Builder { tree, open: Vec::new(), count: 0 };
     let folder = join("", folder).ok_or_else(|| problem(format!("`{folder}` lies outside of what may be read.")))?;
-    let (kustomization, file) = builder.load(&folder)?;
+    let (mut kustomization, file) = builder.load(&folder)?;
+    overrides.apply(&mut kustomization);
     let mut all = builder.target(&folder, &kustomization, &file, Gathered::default())?;
     plugins::add_hashes(&mut all.resources);
     names::fix(&mut all.resources, &all.configuration).map_err(|error| placed(error, &file))?;

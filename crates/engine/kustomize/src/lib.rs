@@ -16,6 +16,7 @@ mod kustomization;
 mod merge;
 mod names;
 mod order;
+mod overrides;
 mod patches;
 mod plugins;
 mod replacements;
@@ -27,6 +28,7 @@ use galley_problem::Problem;
 use serde_json::Value;
 
 pub use kustomization::{HelmChart, HelmGlobals};
+pub use overrides::Overrides;
 
 /// Names under which a kustomization may stand in its folder.
 pub const FILE_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -56,7 +58,15 @@ pub trait Tree {
 /// # Errors
 /// `G0319` what is wrong with the kustomization, with its file; `G0301`..`G0305` files that are no YAML.
 pub fn build(tree: &dyn Tree, folder: &str) -> Result<Vec<Value>, Problem> {
-    accumulate::build(tree, folder)
+    accumulate::build(tree, folder, &Overrides::default())
+}
+
+/// As [`build`], with changes to the kustomization of the folder itself.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(tree: &dyn Tree, folder: &str, overrides: &Overrides) -> Result<Vec<Value>, Problem> {
+    accumulate::build(tree, folder, overrides)
 }
 
 /// Manifests as the text that `kustomize build` prints.
