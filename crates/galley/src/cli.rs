@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod cluster;
+pub mod render;
 pub mod service;
 pub mod steps;
 pub mod workflow;
@@ -92,6 +93,8 @@ pub enum Command {
     Init(Init),
     /// Say what would be done, without doing it
     Plan(Plan),
+    /// Print what a chart, a kustomization or a folder of manifests amounts to
+    Render(render::Render),
     /// Run, submit and follow workflows
     #[command(subcommand, alias = "wf")]
     Workflow(Workflow),

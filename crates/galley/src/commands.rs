@@ -7,5 +7,6 @@ pub mod image;
 pub mod objects;
 pub mod pipeline;
 pub mod release;
+pub mod render;
 pub mod state;
 pub mod workflow;

@@ -88,6 +88,7 @@ async fn run(cli: Cli) -> Result<Answer, Problem> {
         Command::Status(output) => commands::state::status(&global, &output).await,
         Command::Init(init) => commands::pipeline::init(&init).await,
         Command::Plan(plan) => commands::pipeline::plan(&global, &plan).await,
+        Command::Render(render) => commands::render::run(render, &galley_units::SystemClock).await,
         Command::Workflow(workflow) => commands::workflow::run(&global, workflow).await,
         Command::Cron(cron) => commands::cron::run(&global, cron).await,
         Command::App(app) => commands::app::run(&global, app).await,

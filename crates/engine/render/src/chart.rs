@@ -98,6 +98,10 @@ pub(crate) struct Chart {
     /// What `.Files` has.
     pub(crate) files: Files,
     pub(crate) charts: Vec<Chart>,
+    /// `values.schema.json`
+    pub(crate) schema: Option<Vec<u8>>,
+    /// Nulls of `values.yaml` reach the templates, as they do with Helm 3; Helm 4.2 takes them out.
+    pub(crate) nulls_stay: bool,
     /// Where it lies under the root chart: empty, or `charts/name/`.
     pub(crate) folder: String,
 }
@@ -110,10 +114,24 @@ impl Chart {
         };
         let kept: BTreeMap<&str, &[u8]> = files
             .iter()
-            .filter(|(path, _)| !ignore.matches(path))
+            .filter(|(path, _)| !ignore.matches(path) && !path.starts_with("templates/."))
             .map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
             .collect();
         load(&kept, "", 0)
+    }
+
+    /// Lets nulls stay, here and in all charts inside.
+    pub(crate) fn keep_nulls(&mut self) {
+        self.nulls_stay = true;
+        self.charts.iter_mut().for_each(Chart::keep_nulls);
+    }
+
+    /// The CRDs of the chart and of those in it: where they lie, and their text.
+    pub(crate) fn all_crds(&self, path: &str, all: &mut Vec<(String, String)>) {
+        all.extend(self.crds.iter().map(|(file, text)| (format!("{path}/{file}"), text.clone())));
+        for inner in &self.charts {
+            inner.all_crds(&format!("{path}/charts/{}", inner.metadata.name), all);
+        }
     }
 
     pub(crate) fn is_library(&self) -> bool {
@@ -133,13 +151,17 @@ fn load(files: &BTreeMap<&str, &[u8]>, folder: &str, depth: usize) -> Result<Cha
         crds: Vec::new(),
         files: Files::new(),
         charts: Vec::new(),
+        schema: None,
+        nulls_stay: false,
         folder: folder.to_owned(),
     };
     let mut inner: BTreeMap<&str, BTreeMap<&str, &[u8]>> = BTreeMap::new();
     for (path, bytes) in files {
         let place = format!("{folder}{path}");
         match *path {
-            "Chart.yaml" | "Chart.lock" | "values.schema.json" => {}
+            "Chart.yaml" | "Chart.lock" => {}
+            "values.schema.json" => chart.schema = Some(bytes.to_vec()),
+            "requirements.yaml" | "requirements.lock" if chart.metadata.api_version != "v1" => {}
             "values.yaml" => chart.values = values::read_file(&place, utf8(&place, bytes)?)?,
             _ if path.starts_with("templates/") => {
                 chart.templates.push(((*path).to_owned(), utf8(&place, bytes)?.to_owned()));
@@ -150,7 +172,11 @@ fn load(files: &BTreeMap<&str, &[u8]>, folder: &str, depth: usize) -> Result<Cha
                         Some((name, rest)) if !name.starts_with(['_', '.']) => {
                             inner.entry(name).or_default().insert(rest, bytes);
                         }
-                        None if rest.ends_with(".tgz") => return Err(packed(&place)),
+                        None if rest.ends_with(".tgz") && !rest.starts_with(['_', '.']) => {
+                            let unpacked = crate::archive::unpack(&place, bytes)?;
+                            let kept = unpacked.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
+                            chart.charts.push(load(&kept.collect(), &format!("{place}/"), depth + 1)?);
+                        }
                         _ => {}
                     }
                     continue;
@@ -165,17 +191,9 @@ fn load(files: &BTreeMap<&str, &[u8]>, folder: &str, depth: usize) -> Result<Cha
         }
     }
     for (name, files) in inner {
-        if files.contains_key("Chart.yaml") {
-            chart.charts.push(load(&files, &format!("{folder}charts/{name}/"), depth + 1)?);
-        }
+        chart.charts.push(load(&files, &format!("{folder}charts/{name}/"), depth + 1)?);
     }
     Ok(chart)
-}
-
-fn packed(place: &str) -> Problem {
-    Problem::new("G0311", Kind::Invalid, "Packed charts inside a chart are not supported.")
-        .at(place, 0, 0)
-        .try_this(format!("Unpack it next to itself (`tar xzf {place} -C charts`) and remove the archive."))
 }
 
 fn metadata(files: &BTreeMap<&str, &[u8]>, folder: &str) -> Result<Metadata> {
@@ -184,9 +202,20 @@ fn metadata(files: &BTreeMap<&str, &[u8]>, folder: &str) -> Result<Metadata> {
         Problem::new("G0311", Kind::NotFound, "The folder has no Chart.yaml.").at(place.clone(), 0, 0)
     })?;
     let text = utf8(&place, bytes)?;
-    let metadata: Metadata = galley_yaml::from_str(&place, text)?;
+    let mut metadata: Metadata = galley_yaml::from_str_leniently(&place, text)?;
+    if metadata.api_version.is_empty() {
+        metadata.api_version = "v1".to_owned();
+    }
+    if let Some(bytes) = files.get("requirements.yaml") {
+        // The former place of dependencies.
+        let place = format!("{folder}requirements.yaml");
+        let former: Metadata = galley_yaml::from_str_leniently(&place, utf8(&place, bytes)?)?;
+        if !former.dependencies.is_empty() {
+            metadata.dependencies = former.dependencies;
+        }
+    }
     for (field, value) in
-        [("apiVersion", &metadata.api_version), ("name", &metadata.name), ("version", &metadata.version)]
+        [("name", &metadata.name), ("version", &metadata.version)]
     {
         if value.is_empty() {
             let problem = Problem::new("G0311", Kind::Invalid, format!("Chart.yaml has no `{field}`."));

@@ -8,10 +8,9 @@ use crate::chart::{Chart, Dependency};
 use crate::{Result, problems, values};
 
 /// Renames and removes the charts in a chart as its dependencies say.
-pub(crate) fn choose(chart: &mut Chart, users: &Map) -> Result<()> {
-    choose_below(chart, users, "")?;
+pub(crate) fn choose(chart: &mut Chart, users: &Map) {
+    choose_below(chart, users, "");
     import(chart);
-    Ok(())
 }
 
 /// Gives charts the values that they import from the charts in them, under their own.
@@ -45,39 +44,32 @@ fn import(chart: &mut Chart) {
     chart.values = Value::Map(merged);
 }
 
-fn choose_below(chart: &mut Chart, users: &Map, path: &str) -> Result<()> {
+fn choose_below(chart: &mut Chart, users: &Map, path: &str) {
+    // Without a list of dependencies Helm looks no further, not even into the charts inside.
     if chart.metadata.dependencies.is_empty() {
-        for inner in &mut chart.charts {
-            choose_below(inner, users, &format!("{path}{}.", inner.metadata.name.clone()))?;
-        }
-        return Ok(());
+        return;
     }
-    apply_aliases(chart)?;
-    let merged = if path.is_empty() { values::coalesce(chart, users) } else { values::copy_map(users) };
+    apply_aliases(chart);
+    let merged = values::coalesce(chart, users);
     for dependency in &mut chart.metadata.dependencies {
         dependency.enabled = enabled(dependency, &merged, path);
     }
-    let off = |name: &str, all: &[Dependency]| {
-        all.iter().any(|dependency| dependency.name == name && !dependency.enabled)
-    };
-    let dependencies = chart.metadata.dependencies.clone();
-    chart.charts.retain(|inner| !off(&inner.metadata.name, &dependencies));
-    chart.metadata.dependencies.retain(|dependency| dependency.enabled);
+    let dependencies = std::mem::take(&mut chart.metadata.dependencies);
+    let off = |name: &str| dependencies.iter().any(|dependency| dependency.name == name && !dependency.enabled);
+    chart.charts.retain(|inner| !off(&inner.metadata.name));
     for inner in &mut chart.charts {
         let below = format!("{path}{}.", inner.metadata.name);
-        choose_below(inner, &merged, &below)?;
+        choose_below(inner, &merged, &below);
     }
-    Ok(())
+    chart.metadata.dependencies = dependencies.into_iter().filter(|dependency| dependency.enabled).collect();
 }
 
 /// Charts under the names that the dependencies give them; a chart may be there several times.
-fn apply_aliases(chart: &mut Chart) -> Result<()> {
+fn apply_aliases(chart: &mut Chart) {
     let listed = |inner: &Chart| chart.metadata.dependencies.iter().any(|dependency| fits(dependency, inner));
     let mut charts: Vec<Chart> = chart.charts.iter().filter(|inner| !listed(inner)).cloned().collect();
     for dependency in &chart.metadata.dependencies {
-        let Some(found) = chart.charts.iter().find(|inner| fits(dependency, inner)) else {
-            return Err(missing(dependency));
-        };
+        let Some(found) = chart.charts.iter().find(|inner| fits(dependency, inner)) else { continue };
         let mut found = found.clone();
         if !dependency.alias.is_empty() {
             found.metadata.name.clone_from(&dependency.alias);
@@ -90,7 +82,18 @@ fn apply_aliases(chart: &mut Chart) -> Result<()> {
         }
     }
     chart.charts = charts;
-    Ok(())
+}
+
+/// Whether every dependency of the chart is there, in whatever version.
+pub(crate) fn check(chart: &Chart) -> Result<()> {
+    let there = |dependency: &&Dependency| {
+        !chart.charts.iter().any(|inner| inner.metadata.name == dependency.name)
+    };
+    let absent: Vec<&Dependency> = chart.metadata.dependencies.iter().filter(there).collect();
+    match absent.first() {
+        None => Ok(()),
+        Some(first) => Err(missing(first)),
+    }
 }
 
 fn fits(dependency: &Dependency, chart: &Chart) -> bool {

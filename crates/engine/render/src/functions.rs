@@ -3,9 +3,13 @@
 use galley_gotemplate::{Engine, Failure, Functions, Signature};
 use galley_sprig::{Context, Param, Value};
 
+use crate::keys;
+
 /// Sprig's functions, and those of Helm that run templates or fail on purpose.
 pub(crate) struct ChartFunctions {
     pub(crate) context: Context,
+    /// Who makes keys and certificates, if they may be made.
+    pub(crate) keys: Option<Box<dyn crate::Keys>>,
 }
 
 const INCLUDE: Signature = Signature { params: &[Param::Text, Param::Any], rest: None };
@@ -36,6 +40,10 @@ impl Functions for ChartFunctions {
             },
             "fail" => Err(Failure::Requested(text(0).to_owned())),
             "lookup" => Ok(Value::map([])),
+            name if self.keys.is_some() && keys::NAMES.contains(&name) => match &self.keys {
+                Some(maker) => keys::call(&**maker, name, arguments).map_err(Failure::Message),
+                None => Err(Failure::Message(format!("{name:?} is not a defined function"))),
+            },
             name => match galley_sprig::find(name) {
                 Some(function) => (function.run)(&self.context, arguments).map_err(Failure::Message),
                 None => Err(Failure::Message(format!("{name:?} is not a defined function"))),

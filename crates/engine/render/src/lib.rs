@@ -6,15 +6,20 @@
 //! Every mistake is a [`Problem`] with the chart's own file and line, also where it is in the text that a template
 //! printed.
 
+mod archive;
 mod chart;
+mod defaults;
 mod dependencies;
 mod directory;
 mod functions;
 mod ignore;
+mod keys;
 mod manifests;
 mod objects;
 mod order;
 mod problems;
+mod release;
+mod schema;
 mod set;
 mod templates;
 mod values;
@@ -24,7 +29,12 @@ use std::collections::BTreeMap;
 use galley_problem::Problem;
 use serde_json::Value;
 
+pub use defaults::{HELM_VERSION, KUBE_VERSION, default_capabilities};
 pub use directory::render_directory;
+pub use archive::unpack;
+pub use keys::{Keys, Wanted};
+pub use set::files_of;
+pub use release::{TextOptions, render_text};
 pub use templates::{Surroundings, render_chart, render_chart_in, render_templates};
 
 /// Files by their path relative to the root of the chart or folder.
@@ -59,12 +69,35 @@ pub struct Capabilities {
 pub struct ValueSources<'a> {
     /// Values files, relative to the chart.
     pub files: &'a [String],
+    /// Values files from elsewhere: name and text.
+    pub texts: &'a [(String, String)],
     /// Values given as an object.
     pub inline: Option<Value>,
     /// Single values (`image.tag`, `1.2`) as `--set` reads them: numbers and booleans become such.
     pub set: &'a [(String, String)],
     /// Single values that stay text.
     pub set_string: &'a [(String, String)],
+    /// What stands after `--set` and its kind, in the order of kinds that Helm has.
+    pub expressions: &'a [(SetKind, String)],
+    /// The texts of the files that `--set-file` names, by path.
+    pub set_files: BTreeMap<String, String>,
+    /// Values are not held against the charts' schemas.
+    pub unchecked: bool,
+}
+
+/// How an expression such as `image.tag=1.2,port=80` is read. The order is the one in which Helm applies them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SetKind {
+    /// `--set-json`
+    Json,
+    /// `--set`
+    Typed,
+    /// `--set-string`
+    Text,
+    /// `--set-file`
+    File,
+    /// `--set-literal`
+    Literal,
 }
 
 /// An object as it should be, and where it is written.

@@ -9,7 +9,7 @@ use crate::{Manifest, Result};
 
 /// The manifests of a text that is written by hand.
 pub(crate) fn of_text(file: &str, text: &str, all: &mut Vec<Manifest>) -> Result<()> {
-    for document in galley_yaml::parse_documents(file, text)? {
+    for document in galley_yaml::parse_documents_leniently(file, text)? {
         add(file, document, &|line, column| (line, column), all)?;
     }
     Ok(())
@@ -20,7 +20,7 @@ pub(crate) fn of_template(file: &str, rendered: &Rendered, all: &mut Vec<Manifes
     if rendered.text.trim().is_empty() {
         return Ok(());
     }
-    let documents = galley_yaml::parse_documents(file, &rendered.text)
+    let documents = galley_yaml::parse_documents_leniently(file, &rendered.text)
         .map_err(|problem| printed(file, rendered, problem))?;
     for document in documents {
         add(file, document, &|line, column| rendered.origin(line, column), all)?;
@@ -28,8 +28,32 @@ pub(crate) fn of_template(file: &str, rendered: &Rendered, all: &mut Vec<Manifes
     Ok(())
 }
 
+/// The pieces of a text between lines that begin with `---`, as Helm cuts it: the line where each begins, and its text
+/// without what is blank before it.
+pub(crate) fn split(text: &str) -> Vec<(usize, &str)> {
+    let mut pieces = Vec::new();
+    // The first line may be a marker behind blanks, all others only at their beginning.
+    let (mut start, mut at) = (0, text.len() - text.trim_start().len());
+    let mut add = |start: usize, end: usize| {
+        let piece = text[start..end].trim_start();
+        if !piece.is_empty() {
+            let line = text[..end - piece.len()].bytes().filter(|byte| *byte == b'\n').count() + 1;
+            pieces.push((line, piece));
+        }
+    };
+    while at < text.len() {
+        if text[at..].starts_with("---") {
+            add(start, at);
+            start = at + 3;
+        }
+        at = text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1);
+    }
+    add(start, text.len());
+    pieces
+}
+
 /// A problem in printed text, placed in the template, with the text around it.
-fn printed(file: &str, rendered: &Rendered, problem: Problem) -> Problem {
+pub(crate) fn printed(file: &str, rendered: &Rendered, problem: Problem) -> Problem {
     let Some(place) = problem.place.clone() else { return problem };
     let (line, column) = rendered.origin(place.line, place.column);
     let shown = rendered.text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();

@@ -158,7 +158,7 @@ impl ChartFiles {
     }
 
     fn text(&self, path: &str) -> String {
-        String::from_utf8_lossy(&self.bytes(path)).into_owned()
+        galley_sprig::raw::text_of(&self.bytes(path))
     }
 
     /// All files under their last name, as YAML.

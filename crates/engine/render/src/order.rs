@@ -44,13 +44,15 @@ const ORDER: [&str; 38] = [
     "ValidatingWebhookConfiguration",
 ];
 
+/// Where a kind stands.
+pub(crate) fn key(kind: &str) -> (usize, String) {
+    match ORDER.iter().position(|known| *known == kind) {
+        Some(position) => (position, String::new()),
+        None => (ORDER.len(), kind.to_owned()),
+    }
+}
+
 /// Sorts by kind; objects of one kind stay in the order of their files.
 pub(crate) fn sort(manifests: &mut [Manifest]) {
-    manifests.sort_by_cached_key(|manifest| {
-        let kind = manifest.value["kind"].as_str().unwrap_or_default().to_owned();
-        match ORDER.iter().position(|known| *known == kind) {
-            Some(position) => (position, String::new()),
-            None => (ORDER.len(), kind),
-        }
-    });
+    manifests.sort_by_cached_key(|manifest| key(manifest.value["kind"].as_str().unwrap_or_default()));
 }

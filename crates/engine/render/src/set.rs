@@ -4,7 +4,7 @@ use galley_problem::{Kind, Problem};
 use galley_sprig::Value;
 use galley_sprig::value::{IntType, List, Map};
 
-use crate::Result;
+use crate::{Result, SetKind};
 
 /// Largest list index.
 const MAX_INDEX: usize = 65_536;
@@ -19,17 +19,103 @@ enum Step {
 
 /// Sets one value. With `text`, it stays text.
 pub(crate) fn apply(values: &Map, path: &str, value: &str, text: bool) -> Result<()> {
+    set(values, path, read(value, text))
+}
+
+fn set(values: &Map, path: &str, value: Value) -> Result<()> {
     let steps = steps(path).ok_or_else(|| {
         Problem::new("G0313", Kind::Invalid, format!("`{path}` is not a path to a value.")).try_this(
             "Write it as `image.tag` or `hosts[0].name`; put `\\` before a dot that is part of a name.",
         )
     })?;
-    let value = read(value, text);
     let root = put(Some(Value::Map(values.clone())), &steps, value).ok_or_else(|| {
         Problem::new("G0313", Kind::Invalid, format!("`{path}` does not fit the other values."))
     })?;
     drop(root);
     Ok(())
+}
+
+/// Applies what stands after `--set` and its kind: `a.b=1,c={x,y}`.
+pub(crate) fn expression(
+    values: &Map,
+    kind: SetKind,
+    text: &str,
+    files: &std::collections::BTreeMap<String, String>,
+) -> Result<()> {
+    let wrong = |what: String| {
+        Problem::new("G0313", Kind::Invalid, what).try_this("Write it as `image.tag=1.2,replicas=3`.")
+    };
+    if kind == SetKind::Json && text.trim_start().starts_with('{') {
+        let given: serde_json::Value = serde_json::from_str(text)
+            .map_err(|error| wrong(format!("`{text}` is not valid JSON.")).because(&error))?;
+        if let Value::Map(map) = Value::from_json(&given) {
+            crate::values::merge(values, &map);
+        }
+        return Ok(());
+    }
+    let mut rest = text;
+    while !rest.is_empty() {
+        let Some(equals) = unescaped(rest, b'=') else {
+            return Err(wrong(format!("The key `{rest}` has no value.")));
+        };
+        let (path, after) = (&rest[..equals], &rest[equals + 1..]);
+        let end = match kind {
+            SetKind::Literal => after.len(),
+            SetKind::Json => json_end(after).ok_or_else(|| wrong(format!("`{after}` is not valid JSON.")))?,
+            _ if after.starts_with('{') => unescaped(after, b'}').map_or(after.len(), |at| at + 1),
+            _ => unescaped(after, b',').unwrap_or(after.len()),
+        };
+        let (value, after) = after.split_at(end);
+        rest = after.strip_prefix(',').unwrap_or(after);
+        let value = match kind {
+            SetKind::Json => {
+                let value = serde_json::from_str::<serde_json::Value>(value)
+                    .map_err(|error| wrong(format!("`{value}` is not valid JSON.")).because(&error))?;
+                Value::from_json(&value)
+            }
+            SetKind::Literal => Value::text(value),
+            SetKind::File => {
+                let file = unescape(value);
+                let missing = || wrong(format!("The file `{file}` was not read."));
+                Value::text(files.get(&file).ok_or_else(missing)?)
+            }
+            SetKind::Typed | SetKind::Text => read(value, kind == SetKind::Text),
+        };
+        set(values, path, value)?;
+    }
+    Ok(())
+}
+
+/// The files that an expression of `--set-file` names.
+pub fn files_of(text: &str) -> Vec<String> {
+    let (mut names, mut rest) = (Vec::new(), text);
+    while let Some(equals) = unescaped(rest, b'=') {
+        let after = &rest[equals + 1..];
+        let end = unescaped(after, b',').unwrap_or(after.len());
+        names.push(unescape(&after[..end]));
+        rest = after[end..].strip_prefix(',').unwrap_or("");
+    }
+    names
+}
+
+/// Where a letter stands that no `\\` precedes.
+fn unescaped(text: &str, wanted: u8) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        let found = byte == wanted && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        found
+    })
+}
+
+/// How long the JSON at the beginning of a text is.
+fn json_end(text: &str) -> Option<usize> {
+    if text.is_empty() || text.starts_with(',') {
+        return None;
+    }
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+    stream.next()?.ok()?;
+    Some(stream.byte_offset())
 }
 
 fn steps(path: &str) -> Option<Vec<Step>> {

@@ -13,7 +13,7 @@ use crate::chart::Chart;
 use crate::functions::ChartFunctions;
 use crate::{
     Capabilities, Files, Manifest, ReleaseInfo, Result, ValueSources, dependencies, manifests, objects,
-    problems, values,
+    problems, schema, values,
 };
 
 /// What charts may know of the world: the time and randomness. By default neither, and functions that ask for them
@@ -22,6 +22,8 @@ use crate::{
 pub struct Surroundings {
     /// The time for `now` and its kind, with the source of random bytes for `randAlphaNum` and its kind.
     pub known: Option<(Timestamp, SendRandom)>,
+    /// Who makes keys, certificates and hashes of passwords.
+    pub keys: Option<Box<dyn crate::Keys + Send>>,
 }
 
 /// A source of random bytes that may go to another thread.
@@ -85,7 +87,7 @@ pub fn render_templates(
 }
 
 /// Templates may need much stack; this gives it to them.
-fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(crate) fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let failed = |what: &str| Problem::new("G0316", Kind::Internal, what);
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("render".to_owned()).stack_size(STACK_SIZE);
@@ -97,17 +99,17 @@ fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T>
 }
 
 /// One rendering.
-struct Job {
-    chart: Chart,
+pub(crate) struct Job {
+    pub(crate) chart: Chart,
     templates: Templates,
     /// Name, relative path and data of every template.
     runs: Vec<(String, Value)>,
     /// `chart/`
-    prefix: String,
+    pub(crate) prefix: String,
 }
 
 impl Job {
-    fn new(
+    pub(crate) fn new(
         files: &Files,
         sources: &ValueSources<'_>,
         release: &ReleaseInfo,
@@ -118,12 +120,20 @@ impl Job {
         if chart.is_library() {
             return Err(problems::chart("This is a library chart: it only serves other charts."));
         }
+        dependencies::check(&chart)?;
+        if ["v3.", "v4.0.", "v4.1."].iter().any(|old| capabilities.helm_version.starts_with(old)) {
+            chart.keep_nulls();
+        }
         let users = values::from_user(files, sources)?;
-        dependencies::choose(&mut chart, &users)?;
+        dependencies::choose(&mut chart, &users);
         check_kube_version(&chart, capabilities)?;
         let all = values::coalesce(&chart, &users);
+        if !sources.unchecked {
+            schema::check(&chart, &all)?;
+        }
         let shared =
             Shared { release: release_value(release), capabilities: objects::capabilities(capabilities) };
+        let keys = surroundings.keys.map(|keys| keys as Box<dyn crate::Keys>);
         let context = match surroundings.known {
             Some((now, random)) => Context::new(now, random as Random),
             None => Context::default(),
@@ -137,7 +147,7 @@ impl Job {
             let depth = |name: &str| name.matches('/').count();
             depth(b).cmp(&depth(a)).then_with(|| b.cmp(a))
         });
-        let mut templates = Templates::new(Rc::new(ChartFunctions { context }));
+        let mut templates = Templates::new(Rc::new(ChartFunctions { context, keys }));
         for (name, text, _) in &found {
             templates.parse(name, text).map_err(|error| problems::of_template(&prefix, &error))?;
         }
@@ -146,7 +156,7 @@ impl Job {
     }
 
     /// Runs what becomes manifests, in the order of the files.
-    fn run(&self) -> Result<Vec<(String, Rendered)>> {
+    pub(crate) fn run(&self) -> Result<Vec<(String, Rendered)>> {
         Ok(self.run_all()?.into_iter().filter(|(file, _)| !file.ends_with("NOTES.txt")).collect())
     }
 
@@ -262,5 +272,6 @@ fn check_kube_version(chart: &Chart, capabilities: &Capabilities) -> Result<()> 
             return Err(problems::chart(what));
         }
     }
-    chart.charts.iter().try_for_each(|inner| check_kube_version(inner, capabilities))
+    // Of charts in charts, Helm does not ask it.
+    Ok(())
 }

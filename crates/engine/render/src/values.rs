@@ -15,7 +15,7 @@ use crate::{Files, Result, ValueSources, set};
 /// The values of a file; several documents are merged.
 pub(crate) fn read_file(file: &str, text: &str) -> Result<Value> {
     let merged = Map::new(Entries::new());
-    for document in galley_yaml::parse_documents(file, text)? {
+    for document in galley_yaml::parse_documents_leniently(file, text)? {
         if !document.value.is_object() {
             let (line, column) = document.locate("").unwrap_or((1, 1));
             return Err(
@@ -43,6 +43,11 @@ pub(crate) fn from_user(files: &Files, sources: &ValueSources<'_>) -> Result<Map
             merge(&values, &map);
         }
     }
+    for (file, text) in sources.texts {
+        if let Value::Map(map) = read_file(file, text)? {
+            merge(&values, &map);
+        }
+    }
     match &sources.inline {
         None | Some(serde_json::Value::Null) => {}
         Some(inline) => match Value::from_json(inline) {
@@ -56,11 +61,16 @@ pub(crate) fn from_user(files: &Files, sources: &ValueSources<'_>) -> Result<Map
     for (key, value) in sources.set_string {
         set::apply(&values, key, value, true)?;
     }
+    let mut expressions: Vec<_> = sources.expressions.iter().collect();
+    expressions.sort_by_key(|(kind, _)| *kind);
+    for (kind, expression) in expressions {
+        set::expression(&values, *kind, expression, &sources.set_files)?;
+    }
     Ok(values)
 }
 
 /// Puts one map over another; nulls stay, since they take defaults away later.
-fn merge(target: &Map, over: &Map) {
+pub(crate) fn merge(target: &Map, over: &Map) {
     for (key, value) in pairs(over) {
         match (target.get(&key), &value) {
             (Some(Value::Map(inner)), Value::Map(value)) => merge(&inner, value),
@@ -126,15 +136,15 @@ fn coalesce_defaults(chart: &Chart, values: &Map, keep_nulls: bool) {
             (Some(Value::Nil), _) if !keep_nulls => remove(values, &key),
             (Some(Value::Map(own)), Value::Map(default)) => {
                 let keep_nulls = keep_nulls || chart.charts.iter().any(|inner| *inner.metadata.name == *key);
-                if !keep_nulls {
+                if !keep_nulls && !chart.nulls_stay {
                     clean(default);
                 }
                 coalesce_tables(&own, default, keep_nulls);
             }
             (Some(_), _) => {}
-            (None, Value::Nil) if !keep_nulls => {}
+            (None, Value::Nil) if !keep_nulls && !chart.nulls_stay => {}
             (None, default) => {
-                if let (Value::Map(default), false) = (default, keep_nulls) {
+                if let (Value::Map(default), false) = (default, keep_nulls || chart.nulls_stay) {
                     clean(default);
                 }
                 values.set(&key, default.clone());

@@ -17,6 +17,7 @@
 //! | `ignore` | fields whose differences do not count |
 //! | `plan` | [`Plan`]: an ordered list of steps that can be printed |
 //! | `progress` | [`advance`]: the next turn of an operation, from what was done so far and what is live |
+//! | `windows` | when a project lets its Applications be synced |
 //! | `health` | how well an object is, by its kind |
 //!
 //! Invariants: the same inputs give the same plan; a plan made after its own execution changes nothing; nothing is
@@ -30,6 +31,7 @@ mod object;
 mod order;
 mod plan;
 mod progress;
+pub mod windows;
 
 pub use compare::{Compared, Comparison, Refusal, Target, applied, images, merge_patch};
 pub use galley_patch::Difference;

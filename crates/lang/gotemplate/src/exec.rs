@@ -135,10 +135,16 @@ impl Engine for Machine<'_> {
         let templates = parse::parse("tpl", text, &|name| knows(self.functions, name))
             .map_err(|error| Failure::Template(Box::new(error)))?;
         let mut set = Set::over(Rc::clone(&self.set));
-        let main = templates.last().map(|template| Rc::clone(&template.name));
-        set.add(templates);
+        // Also where the text is empty and a template of its name is there already: it is the text that runs.
+        let main = set.add(templates);
         let outer = std::mem::replace(&mut self.set, Rc::new(set));
-        let result = main.map_or_else(|| Ok(String::new()), |main| self.include(&main, data));
+        let result = match main {
+            Some(main) => {
+                let mut out = String::new();
+                self.template(&main, data, &mut out).map(|()| out)
+            }
+            None => Ok(String::new()),
+        };
         self.set = outer;
         result.map(|text| text.replace(NO_VALUE, ""))
     }

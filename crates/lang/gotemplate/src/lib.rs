@@ -103,13 +103,16 @@ impl Set {
         self.own.get(name).or_else(|| self.outer.as_ref()?.find(name))
     }
 
-    /// Adds templates: later ones win, unless they are empty.
-    pub(crate) fn add(&mut self, templates: Vec<Template>) {
-        for template in templates {
+    /// Adds templates: later ones win, unless they are empty. Returns the last one: the text itself.
+    pub(crate) fn add(&mut self, templates: Vec<Template>) -> Option<Rc<Template>> {
+        let mut last = None;
+        for template in templates.into_iter().map(Rc::new) {
+            last = Some(Rc::clone(&template));
             if !parse::is_empty(&template.root) || self.find(&template.name).is_none() {
-                self.own.insert(Rc::clone(&template.name), Rc::new(template));
+                self.own.insert(Rc::clone(&template.name), template);
             }
         }
+        last
     }
 }
 

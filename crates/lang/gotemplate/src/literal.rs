@@ -10,6 +10,11 @@ pub(crate) fn number(written: &str) -> Result<Number, String> {
         Some(digits) => (if plain.starts_with('-') { -1 } else { 1 }, digits),
         None => (1, plain.as_str()),
     };
+    if let Some(float) = hex_float(digits) {
+        let float = float * f64::from(sign as i8);
+        let int = (float.fract() == 0.0 && float.abs() < 9.2e18).then_some(float as i64);
+        return Ok(Number { int, float, is_float: true });
+    }
     let (radix, body) = match digits.as_bytes() {
         [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
         [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
@@ -30,6 +35,19 @@ pub(crate) fn number(written: &str) -> Result<Number, String> {
         None => None,
     };
     Ok(Number { int, float, is_float })
+}
+
+/// `0x1.8p3`: a hexadecimal number and a power of two.
+fn hex_float(digits: &str) -> Option<f64> {
+    let body = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"))?;
+    let (number, power) = body.split_once(['p', 'P'])?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.len() + fraction.len() > 13 || whole.len() + fraction.len() == 0 {
+        return None;
+    }
+    let number = u64::from_str_radix(&format!("{whole}{fraction}"), 16).ok()? as f64;
+    let power = power.parse::<i32>().ok().filter(|power| power.abs() <= 1000)?;
+    Some(number * 2f64.powi(power - 4 * fraction.len() as i32))
 }
 
 /// Resolves Go's escapes; nothing if one is wrong.

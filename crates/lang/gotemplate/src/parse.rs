@@ -433,12 +433,8 @@ impl Parser<'_> {
                 }
                 Kind::Close | Kind::RightParen => break,
                 Kind::Bar => {
+                    // Nothing need follow: Go takes a pipeline that ends with a bar.
                     self.next();
-                    // Something must follow.
-                    let next = self.peek_solid();
-                    if matches!(next.kind, Kind::Close | Kind::RightParen) {
-                        return Err(self.error(next.start, "missing value for command"));
-                    }
                     break;
                 }
                 _ => return Err(self.unexpected(&token, "operand")),

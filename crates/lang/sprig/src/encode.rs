@@ -6,6 +6,7 @@ use sha2::Digest as _;
 
 use crate::codec::{Layout, encode};
 use crate::function::{Context, Function, Param, function, int, sized, text};
+use crate::raw::{bytes_of, text_of};
 use crate::value::Value;
 
 use Param::{Any, Int, Text};
@@ -13,27 +14,27 @@ use Param::{Any, Int, Text};
 const PLAIN: Layout = Layout { pretty: false, html: true };
 
 pub(crate) const FUNCTIONS: &[Function] = &[
-    function("b64enc", &[Text], None, |_, a| sized(base64(text(a, 0).as_bytes()))),
+    function("b64enc", &[Text], None, |_, a| sized(base64(&bytes_of(text(a, 0))))),
     function("b64dec", &[Text], None, |_, a| {
         // Line ends are allowed between the letters; a mistake is the result, not an error.
         let letters: String = text(a, 0).chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
         match STANDARD.decode(&letters) {
-            Ok(bytes) => Ok(Value::text(String::from_utf8_lossy(&bytes))),
+            Ok(bytes) => Ok(Value::from(text_of(&bytes))),
             Err(_) => Ok(Value::text(format!("illegal base64 data at input byte {}", bad_base64(&letters)))),
         }
     }),
-    function("b32enc", &[Text], None, |_, a| sized(base32(text(a, 0).as_bytes()))),
+    function("b32enc", &[Text], None, |_, a| sized(base32(&bytes_of(text(a, 0))))),
     function("b32dec", &[Text], None, |_, a| Ok(Value::text(unbase32(text(a, 0))))),
     function("sha1sum", &[Text], None, |_, a| {
-        Ok(Value::text(hex(&sha1::Sha1::digest(text(a, 0).as_bytes()))))
+        Ok(Value::text(hex(&sha1::Sha1::digest(bytes_of(text(a, 0))))))
     }),
     function("sha256sum", &[Text], None, |_, a| {
-        Ok(Value::text(hex(&sha2::Sha256::digest(text(a, 0).as_bytes()))))
+        Ok(Value::text(hex(&sha2::Sha256::digest(bytes_of(text(a, 0))))))
     }),
     function("sha512sum", &[Text], None, |_, a| {
-        Ok(Value::text(hex(&sha2::Sha512::digest(text(a, 0).as_bytes()))))
+        Ok(Value::text(hex(&sha2::Sha512::digest(bytes_of(text(a, 0))))))
     }),
-    function("adler32sum", &[Text], None, |_, a| Ok(Value::text(adler32(text(a, 0).as_bytes()).to_string()))),
+    function("adler32sum", &[Text], None, |_, a| Ok(Value::text(adler32(&bytes_of(text(a, 0))).to_string()))),
     function("toJson", &[Any], None, |_, a| sized(encode(&a[0], PLAIN).unwrap_or_default())),
     function("mustToJson", &[Any], None, |_, a| sized(encode(&a[0], PLAIN)?)),
     function("toPrettyJson", &[Any], None, |_, a| {
@@ -136,7 +137,7 @@ fn unbase32(text: &str) -> String {
             bits &= (1 << count) - 1;
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    text_of(&bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -19,6 +19,7 @@ mod lists;
 mod math;
 mod paths;
 mod quote;
+pub mod raw;
 mod regexes;
 mod semver;
 mod strings;

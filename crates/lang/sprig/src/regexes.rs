@@ -38,11 +38,71 @@ pub(crate) const FUNCTIONS: &[Function] = &[
 ];
 
 fn compile(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|error| {
+    Regex::new(&translated(pattern)).map_err(|error| {
         let reason = error.to_string();
         let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         format!("error parsing regexp: {reason}: `{pattern}`")
     })
+}
+
+/// Go's pattern as Rust reads it: in classes, Go takes `[`, `&&`, `--` and `~~` as letters, and a `-` after `\w` too.
+fn translated(pattern: &str) -> String {
+    let letters: Vec<char> = pattern.chars().collect();
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let (mut at, mut inside, mut after_set) = (0, false, false);
+    while let Some(letter) = letters.get(at) {
+        let next = letters.get(at + 1);
+        let set = after_set;
+        after_set = false;
+        match letter {
+            '\\' => {
+                out.push('\\');
+                // `\/` and its like are the letter itself in Go; Rust knows only signs that mean something.
+                match next {
+                    Some('z') => out.push('z'),
+                    Some(next) => {
+                        after_set = inside && "dswDSW".contains(*next);
+                        out.push(*next);
+                    }
+                    None => {}
+                }
+                at += 2;
+                continue;
+            }
+            '[' if !inside => {
+                inside = true;
+                out.push('[');
+                if letters.get(at + 1) == Some(&'^') {
+                    at += 1;
+                    out.push('^');
+                }
+                if letters.get(at + 1) == Some(&']') {
+                    at += 1;
+                    out.push_str("\\]");
+                }
+            }
+            '[' if next == Some(&':') => {
+                let end = letters[at..].iter().position(|c| *c == ']').map_or(letters.len(), |n| at + n + 1);
+                out.extend(&letters[at..end]);
+                after_set = true;
+                at = end;
+                continue;
+            }
+            '[' => out.push_str("\\["),
+            ']' => {
+                inside = false;
+                out.push(']');
+            }
+            '-' if set && next != Some(&']') => out.push_str("\\-"),
+            '&' | '~' | '-' if inside && next == Some(letter) => {
+                out.push('\\');
+                out.push(*letter);
+            }
+            letter => out.push(*letter),
+        }
+        at += 1;
+    }
+    out
 }
 
 fn find(a: &[Value]) -> Result<Value, String> {

@@ -17,6 +17,8 @@ use galley_problem::Problem;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use tree::Reading;
+
 pub use edit::set_scalars;
 pub use write::to_string;
 
@@ -57,13 +59,46 @@ pub fn from_str<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Proble
     .map_err(|error| error.into_problem(file))
 }
 
+/// As [`from_str`], but of several equal keys the last counts.
+///
+/// # Errors
+/// As [`from_str`], without `G0302`.
+pub fn from_str_leniently<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Problem> {
+    let trees = tree::load_with(file, text, true, Reading { lenient: true, words: false })?;
+    match trees.first() {
+        Some(tree) => T::deserialize(de::NodeReader(&tree.root)),
+        None => T::deserialize(de::NodeReader(&tree::Node::null())),
+    }
+    .map_err(|error| error.into_problem(file))
+}
+
 /// Reads all documents; empty ones are skipped.
 ///
 /// # Errors
 /// As [`from_str`], without the complaints about types.
 pub fn parse_documents(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
+    documents(file, text, Reading::default())
+}
+
+/// As [`parse_documents`], but of several equal keys the last counts, as for those who read charts and manifests.
+///
+/// # Errors
+/// As [`parse_documents`], without `G0302`.
+pub fn parse_documents_leniently(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
+    documents(file, text, Reading { lenient: true, words: false })
+}
+
+/// As [`parse_documents`], but `yes`, `no`, `on`, `off`, `y` and `n` are text, as in YAML 1.2 and for Kustomize.
+///
+/// # Errors
+/// As [`parse_documents`].
+pub fn parse_documents_of_1_2(file: &str, text: &str) -> Result<Vec<Document>, Problem> {
+    documents(file, text, Reading { lenient: false, words: true })
+}
+
+fn documents(file: &str, text: &str, reading: Reading) -> Result<Vec<Document>, Problem> {
     let mut documents = Vec::new();
-    for tree in tree::load(file, text, false)? {
+    for tree in tree::load_with(file, text, false, reading)? {
         let value = value::to_value(file, &tree.root)?;
         if !value.is_null() {
             documents.push(Document {

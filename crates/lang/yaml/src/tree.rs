@@ -98,6 +98,25 @@ impl Node {
 
 /// The trees of all documents, or of the first one only.
 pub(crate) fn load(file: &str, text: &str, first_only: bool) -> Result<Vec<Tree>, Problem> {
+    load_with(file, text, first_only, Reading::default())
+}
+
+/// How a text is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// The last of several equal keys counts.
+    pub(crate) lenient: bool,
+    /// `yes`, `no`, `on` and `off` are text, as in YAML 1.2.
+    pub(crate) words: bool,
+}
+
+/// As [`load`], read in some way.
+pub(crate) fn load_with(
+    file: &str,
+    text: &str,
+    first_only: bool,
+    reading: Reading,
+) -> Result<Vec<Tree>, Problem> {
     if text.len() > MAX_BYTES {
         return Err(too_large(file, 1, 1, "The file is larger than 64 MiB."));
     }
@@ -116,6 +135,7 @@ pub(crate) fn load(file: &str, text: &str, first_only: bool) -> Result<Vec<Tree>
         lines: (0, 1),
         root: None,
         weight: 0,
+        reading,
     };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) =
@@ -148,6 +168,8 @@ enum Content {
 enum Key {
     /// The name, its place and the byte after it.
     Name(Rc<str>, At, usize),
+    /// A name that was there before, in a lenient reading.
+    Again(Rc<str>, At),
     Merge,
 }
 
@@ -164,6 +186,7 @@ struct Builder<'a> {
     root: Option<Rc<Node>>,
     /// Entries and items held so far, over all documents; merging copies them.
     weight: usize,
+    reading: Reading,
 }
 
 impl Builder<'_> {
@@ -229,7 +252,12 @@ impl Builder<'_> {
     fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, at: At) -> Result<Scalar, Problem> {
         let plain = style == ScalarStyle::Plain;
         let Some(tag) = tag.filter(|tag| tag.handle() == "tag:yaml.org,2002:") else {
-            return Ok(if plain && tag.is_none() { resolve::resolve(text) } else { Scalar::Text });
+            let resolved = if plain && tag.is_none() { resolve::resolve(text) } else { Scalar::Text };
+            let is_word = || !matches!(text.to_ascii_lowercase().as_str(), "true" | "false");
+            return Ok(match resolved {
+                Scalar::Bool(_) if self.reading.words && is_word() => Scalar::Text,
+                resolved => resolved,
+            });
         };
         let resolved = resolve::resolve(text);
         let fits = match (tag.suffix(), resolved) {
@@ -240,7 +268,9 @@ impl Builder<'_> {
             | ("int", found @ (Scalar::Int(_) | Scalar::Uint(_)))
             | ("float", found @ Scalar::Float(_)) => Some(found),
             ("timestamp", Scalar::Text) => Some(Scalar::Text),
-            _ => None,
+            ("null" | "bool" | "int" | "float" | "timestamp" | "binary" | "merge", _) => None,
+            // A tag that nobody knows changes nothing but that the value is text.
+            _ => Some(Scalar::Text),
         };
         fits.ok_or_else(|| self.invalid(at, format!("`{text}` cannot be read as `!!{}`.", tag.suffix())))
     }
@@ -275,7 +305,7 @@ impl Builder<'_> {
 
     /// Puts a finished node where it belongs: a key, a value, an item or the root.
     fn place(&mut self, node: Rc<Node>, shared: bool) -> Result<(), Problem> {
-        let (file, at) = (self.file, node.at);
+        let (file, at, lenient) = (self.file, node.at, self.reading.lenient);
         let Some(open) = self.stack.last_mut() else {
             self.root = Some(node);
             return Ok(());
@@ -283,7 +313,12 @@ impl Builder<'_> {
         match &mut open.content {
             Content::Sequence(items) => items.push(node),
             Content::Mapping { entries, names, key, merges } => match key.take() {
-                None => *key = Some(key_of(file, &node, names)?),
+                None => *key = Some(key_of(file, &node, names, lenient)?),
+                Some(Key::Again(name, key_at)) => {
+                    if let Some(old) = entries.iter_mut().find(|entry| entry.name == name) {
+                        *old = Entry { name, key_at, value: node, shared };
+                    }
+                }
                 Some(Key::Name(name, key_at, _)) => entries.push(Entry { name, key_at, value: node, shared }),
                 Some(Key::Merge) => merges.push((at, node)),
             },
@@ -356,7 +391,12 @@ fn measure(kind: &Kind) -> (usize, usize) {
 }
 
 /// Turns a node in key position into a name, which must be new in its mapping.
-fn key_of(file: &str, node: &Node, names: &mut HashSet<Rc<str>>) -> Result<Key, Problem> {
+fn key_of(
+    file: &str,
+    node: &Node,
+    names: &mut HashSet<Rc<str>>,
+    lenient: bool,
+) -> Result<Key, Problem> {
     let at = node.at;
     let Kind::Scalar { text, style, scalar } = &node.kind else {
         return Err(Problem::new(
@@ -381,6 +421,9 @@ fn key_of(file: &str, node: &Node, names: &mut HashSet<Rc<str>>) -> Result<Key, 
         }
     };
     if !names.insert(Rc::clone(&name)) {
+        if lenient {
+            return Ok(Key::Again(name, at));
+        }
         return Err(Problem::new("G0302", ProblemKind::Invalid, format!("The key `{name}` is there twice."))
             .at(file, at.0, at.1)
             .try_this("Keep one of the two."));

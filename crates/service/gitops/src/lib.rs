@@ -46,6 +46,6 @@ mod watches;
 
 pub use config::Config;
 pub use error::Error;
-pub use plan::plan;
+pub use plan::{manifests, plan};
 pub use repositories::{CredentialsFor, LocalRepositories, Repositories};
 pub use service::{Deps, Service};

@@ -34,3 +34,23 @@ pub async fn plan(
     };
     Ok(Plan::new(&application.metadata.name, &seen.comparison, &options))
 }
+
+/// The objects of an Application at a revision (its own, if that is empty) as they would be applied, and the commit.
+///
+/// # Errors
+/// What the Application's conditions would say.
+pub async fn manifests(
+    client: Client,
+    config: Config,
+    repositories: Arc<dyn Repositories>,
+    application: &Application,
+    revision: &str,
+) -> Result<(Vec<serde_json::Value>, String), Problem> {
+    let eyes = Eyes::new(client, config, repositories);
+    let revisions = if revision.is_empty() { Vec::new() } else { vec![revision.to_owned()] };
+    let wanted = Wanted { revisions, ..Wanted::default() };
+    let seen = eyes.look(application, &wanted, Reach::Known).await.map_err(Problem::from)?;
+    let commit = seen.rendered.revisions.first().cloned().unwrap_or_default();
+    let objects = seen.comparison.objects.iter().filter_map(|object| object.target.as_ref());
+    Ok((objects.map(|target| target.value.clone()).collect(), commit))
+}

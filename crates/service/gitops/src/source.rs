@@ -143,11 +143,12 @@ async fn render(
             Problem::new("G0404", Kind::NotFound, what).try_this("Correct `path`, or push the folder.")
         );
     }
-    let kustomized = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-    if source.kustomize.is_some() || kustomized.iter().any(|name| files.contains_key(*name)) {
-        return Err(unsupported("Kustomize"));
+    let explicit = source.helm.is_some() || source.directory.is_some();
+    let kustomized = galley_kustomize::FILE_NAMES.iter().any(|name| files.contains_key(*name));
+    let is_chart = source.helm.is_some() || !explicit && source.kustomize.is_none() && galley_render::is_chart(&files);
+    if source.kustomize.is_some() || !explicit && !is_chart && kustomized {
+        return Ok(("Kustomize".into(), kustomization(one).await?));
     }
-    let is_chart = source.helm.is_some() || source.directory.is_none() && galley_render::is_chart(&files);
     let (kind, rendered) = if is_chart {
         ("Helm", chart(one, all, files, known, config, application).await)
     } else {
@@ -159,6 +160,24 @@ async fn render(
         Ok(manifests) => Ok((kind.into(), placed(manifests, path))),
         Err(problem) => Err(placed_problem(problem, path)),
     }
+}
+
+/// A kustomization may name folders beside its own, so the whole commit is read.
+async fn kustomization(one: &Opened) -> Result<Vec<Manifest>, Problem> {
+    let files = one.repo.read_tree(&one.commit, "").await?;
+    let path = one.source.path.trim_matches('/').to_owned();
+    let overrides = match &one.source.kustomize {
+        None => galley_kustomize::Overrides::default(),
+        Some(given) => serde_json::from_value(given.clone()).map_err(|error| {
+            Problem::new("G0414", Kind::Invalid, format!("`source.kustomize` cannot be read: {error}"))
+        })?,
+    };
+    blocking(move || {
+        let values = galley_kustomize::build_with(&galley_sources::FileTree(&files), &path, &overrides)?;
+        let file = if path.is_empty() { "kustomization.yaml".to_owned() } else { format!("{path}/kustomization.yaml") };
+        Ok(values.into_iter().map(|value| Manifest { value, file: file.clone(), line: 1 }).collect())
+    })
+    .await
 }
 
 async fn directory(source: &Source, files: Files) -> Result<Vec<Manifest>, Problem> {
@@ -209,11 +228,38 @@ async fn chart(
         },
         helm_version: config.helm_version.clone(),
     };
+    let seed = format!("{} {} {}", application.metadata.name, one.source.repo_url, one.source.path);
     blocking(move || {
-        let sources = ValueSources { files: &values, inline, set: &set, set_string: &set_string };
-        galley_render::render_chart(&files, &sources, &release, &capabilities)
+        let sources = ValueSources {
+            files: &values,
+            inline,
+            set: &set,
+            set_string: &set_string,
+            ..ValueSources::default()
+        };
+        galley_render::render_chart_in(&files, &sources, &release, &capabilities, surroundings(&seed))
     })
     .await
+}
+
+/// What charts draw by chance is the same for an Application every time, so that comparing again finds no difference.
+/// Keys and certificates cannot be made so; what a commit was rendered to is kept.
+fn surroundings(seed: &str) -> galley_render::Surroundings {
+    use sha2::{Digest as _, Sha256};
+    let seed = seed.to_owned();
+    let mut count = 0u64;
+    let random = move |bytes: &mut [u8]| {
+        for chunk in bytes.chunks_mut(32) {
+            count += 1;
+            let block = Sha256::digest(format!("{seed} {count}").as_bytes());
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+    };
+    let now = galley_units::Clock::now(&galley_units::SystemClock);
+    galley_render::Surroundings {
+        known: Some((now, Box::new(random))),
+        keys: Some(Box::new(galley_sources::OwnKeys { now })),
+    }
 }
 
 /// Rendering is work for the processor, not for the threads that serve others.
