@@ -50,13 +50,13 @@ impl Band {
     }
 }
 
-/// `ROWS` pixels times `WIDE` vectors of outputs.
+/// `ROWS` pixels times `WIDE` vectors of outputs; `TABLE` if the band has offsets.
 ///
 /// # Safety
 /// The instructions of `V` must be there, and every pointer of the band good for what its fields say: `ROWS` pixels,
 /// `WIDE * V::LANES` outputs.
 #[inline(always)]
-pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const WIDE: usize>(band: &Band) {
+pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const WIDE: usize, const TABLE: bool>(band: &Band) {
     let Band { input, input_stride, offsets, depth, weight, bias, output, output_stride, residual, .. } = *band;
     // SAFETY: the caller's promise; indices stay below `ROWS`, `WIDE` and `depth`.
     unsafe {
@@ -74,7 +74,7 @@ pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const WIDE: usize>(band:
                 weights[column] = V::load(weight.add(column * V::LANES));
             }
             weight = weight.add(WIDE * V::LANES);
-            let at = if offsets.is_null() { k } else { *offsets.add(k) };
+            let at = if TABLE { *offsets.add(k) } else { k };
             for row in 0..ROWS {
                 let value = V::splat(*input.add(row * input_stride + at));
                 for column in 0..WIDE {

@@ -90,7 +90,12 @@ macro_rules! kernels {
             $(#[target_feature(enable = $feature)])?
             unsafe fn tile<const ROWS: usize, const WIDE: usize>(band: &Band) {
                 // SAFETY: the instructions are enabled; the rest is the caller's promise.
-                unsafe { gemm::tile::<V, ROWS, WIDE>(band) }
+                unsafe {
+                    match band.offsets.is_null() {
+                        true => gemm::tile::<V, ROWS, WIDE, false>(band),
+                        false => gemm::tile::<V, ROWS, WIDE, true>(band),
+                    }
+                }
             }
 
             $(#[target_feature(enable = $feature)])?

@@ -161,7 +161,8 @@ fn pack(step: Step, kernels: &Kernels) -> Packed {
             let depth = layer.weight.len() / output.channels;
             let panels = panels(output.stride(), 2, kernels);
             let weight = in_panels(&layer.weight, depth, output.channels, &panels, kernels);
-            let tiles = Tiles::of(output.width, kernels.rows);
+            // Offsets take registers, too.
+            let tiles = Tiles::of(output.width, kernels.rows.min(8));
             (Kind::Dense { offsets: offsets(input, &window), window, tiles, panels }, weight)
         }
         Op::Pointwise => {
