@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod cluster;
+pub mod model;
 pub mod service;
 pub mod steps;
 
@@ -101,6 +102,11 @@ pub enum Command {
     /// Train, evaluate, register and try models
     #[command(subcommand)]
     Model(steps::Model),
+    /// Serve GourmetGram from a model folder or an ONNX file
+    Serve(model::Serve),
+    /// Check and keep labelled photos
+    #[command(subcommand)]
+    Data(model::Data),
     /// Build and list images
     #[command(subcommand)]
     Image(Image),

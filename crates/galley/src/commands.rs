@@ -2,9 +2,12 @@
 
 pub mod app;
 pub mod compare;
+pub mod data;
 pub mod image;
+pub mod model;
 pub mod objects;
 pub mod pipeline;
 pub mod release;
+pub mod serve;
 pub mod state;
 pub mod workflow;

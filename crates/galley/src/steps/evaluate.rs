@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Answer,
     cli::{Global, steps::Evaluate},
+    commands::model::evaluate as photos,
     ground::{Ground, deployed},
     voice,
 };
@@ -29,6 +30,12 @@ const LARGEST: u64 = 512 << 20;
 
 /// `galley model evaluate`
 pub async fn run(global: &Global, args: Evaluate) -> Result<Answer, Problem> {
+    if let Some(data) = &args.data {
+        return match data.is_dir() {
+            true => photos::run(&args, data),
+            false => Err(photos::missing(data)),
+        };
+    }
     match (&args.release, &args.run_id) {
         (Some(release), Some(run_id)) => for_release(global, &args, release, run_id).await,
         _ => by_hand(&args),

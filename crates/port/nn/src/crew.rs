@@ -41,9 +41,19 @@ impl Crew {
     }
 }
 
+/// Looks for a call before a thread goes to sleep, some ten microseconds: calls often follow each other closely.
+const LOOKS: usize = 1000;
+
 fn member(queue: &Queue) {
     loop {
-        let call = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let call = {
+            let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let soon = (0..LOOKS).find_map(|_| {
+                std::hint::spin_loop();
+                queue.try_recv().ok()
+            });
+            soon.map_or_else(|| queue.recv(), Ok)
+        };
         match call {
             Ok(work) => work.work(),
             Err(_) => return,

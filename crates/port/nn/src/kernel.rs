@@ -4,7 +4,7 @@
 //! - A [`Program`] is made from a [`Plan`] alone, which fixes every size; [`Program::new`] checks with assertions, once,
 //!   that weights, buffers and scratch are as long as the loops below read and write.
 //! - Each step is cut into chunks that write disjoint parts of its buffer. A chunk is claimed by one thread (an atomic
-//!   counter) and the next step begins for nobody before all chunks of the one before are done, so what is written is
+//!   bit) and the next step begins for nobody before all chunks of the one before are done, so what is written is
 //!   never read or written by another thread at the same time.
 //! - Functions for an instruction set are reached only through an [`Isa`] that this processor has.
 

@@ -1,10 +1,10 @@
 //! One picture on its way through a program, by one thread or several.
 //!
-//! Every step is cut into chunks; who claims a chunk does it. A thread goes on to the next step when all chunks of this
+//! Every step is cut into chunks; who claims a chunk (a bit in an atomic number) does it. A thread goes on to the next step when all chunks of this
 //! one are done, whoever did them. A thread that comes late finds nothing left and walks through.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::crew::Work;
 use crate::fold::Window;
@@ -17,6 +17,8 @@ use super::program::{Kind, Packed, Panel, Program, band_input_rows};
 
 /// Chunks of a step for each thread, when there are several.
 const CHUNKS: usize = 2;
+/// Bits of a claim.
+const MAX_CHUNKS: usize = 64;
 /// Turns of waiting before the processor is given away.
 const PATIENCE: usize = 2000;
 
@@ -36,8 +38,21 @@ pub(crate) struct Job {
 #[derive(Default)]
 #[repr(align(128))]
 struct Claims {
-    begun: AtomicUsize,
+    /// One bit for each chunk that was begun.
+    begun: AtomicU64,
     done: AtomicUsize,
+}
+
+impl Claims {
+    /// A chunk that nobody has begun. Each thread starts with its own share, which is the same part of the picture in
+    /// every step and so still in its cache, and then helps the others.
+    fn next(&self, member: usize, threads: usize, chunks: usize) -> Option<usize> {
+        let own = chunks * member / threads;
+        (own..chunks).chain(0..own).find(|chunk| {
+            let bit = 1 << chunk;
+            self.begun.load(Ordering::Relaxed) & bit == 0 && self.begun.fetch_or(bit, Ordering::Relaxed) & bit == 0
+        })
+    }
 }
 
 impl Job {
@@ -103,18 +118,14 @@ impl Job {
     }
 
     fn chunks(&self, units: usize) -> usize {
-        if self.threads == 1 { 1 } else { units.min(self.threads * CHUNKS) }
+        if self.threads == 1 { 1 } else { units.min(self.threads * CHUNKS).min(MAX_CHUNKS) }
     }
 
-    fn step(&self, index: usize, scratch: &Buffer) -> bool {
+    fn step(&self, index: usize, member: usize, scratch: &Buffer) -> bool {
         let (step, claims, kernels) = (&self.program.steps[index], &self.claims[index], self.kernels());
         let units = units(step, kernels);
         let chunks = self.chunks(units);
-        loop {
-            let chunk = claims.begun.fetch_add(1, Ordering::Relaxed);
-            if chunk >= chunks {
-                break;
-            }
+        while let Some(chunk) = claims.next(member, self.threads, chunks) {
             let walk = Walk { job: self, step, kernels, scratch };
             // SAFETY: this chunk was claimed by this thread alone, all steps before are done, and the scratch memory
             // is this thread's.
@@ -147,7 +158,7 @@ impl Work for Job {
         let member = self.members.fetch_add(1, Ordering::Relaxed);
         let Some(scratch) = self.scratch.get(member).filter(|_| member < self.threads) else { return };
         let _guard = Guard(&self.broken);
-        let _all = (0..self.program.steps.len()).all(|index| self.step(index, scratch));
+        let _all = (0..self.program.steps.len()).all(|index| self.step(index, member, scratch));
     }
 }
 
