@@ -11,7 +11,8 @@ use super::{Output, steps::Services};
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Routes: `/` the page; POST /predict and /v1/predict; /v2/models/MODEL/infer (Open Inference Protocol);
-/openapi.json the description of all; /metrics for Prometheus; /healthz and /readyz.
+/openapi.json the description of all; /metrics for Prometheus; /healthz and /readyz. POST /flag/ID and
+/correct-label/ID say that an answer is wrong, DELETE /predictions/ID deletes a photo.
 The folder or file is looked at again every two seconds: a new model takes over without a refused request.
 
 Example:
@@ -30,11 +31,14 @@ pub struct Serve {
     /// Requests that may wait; more are told to come back
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub queue: usize,
-    /// Keep photos, answers and corrections in this folder; nothing is kept without it
-    #[arg(long, value_name = "DIR")]
-    pub feedback: Option<PathBuf>,
+    /// Folder for photos, answers and what people say of them
+    #[arg(long, default_value = ".galley/feedback", value_name = "DIR")]
+    pub feedback: PathBuf,
+    /// Keep no photo and take no feedback
+    #[arg(long)]
+    pub no_feedback: bool,
     /// Most that the folder of `--feedback` may hold, MiB; the oldest go first
-    #[arg(long, default_value_t = 512, value_name = "MIB", requires = "feedback")]
+    #[arg(long, default_value_t = 512, value_name = "MIB")]
     pub feedback_limit: u64,
     /// Do not look for a new model
     #[arg(long)]

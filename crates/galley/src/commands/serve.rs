@@ -15,7 +15,7 @@ pub async fn run(args: Serve) -> Result<Answer, Problem> {
         workers: args.workers,
         queue: args.queue,
         reload_seconds: if args.no_reload { 0 } else { 2 },
-        feedback_dir: args.feedback,
+        feedback_dir: (!args.no_feedback).then_some(args.feedback),
         feedback_bytes: args.feedback_limit.saturating_mul(1 << 20),
         ..Default::default()
     };
