@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod cluster;
 pub mod render;
+pub mod model;
 pub mod service;
 pub mod steps;
 pub mod workflow;
@@ -110,6 +111,11 @@ pub enum Command {
     /// Train, evaluate, register and try models
     #[command(subcommand)]
     Model(steps::Model),
+    /// Serve GourmetGram from a model folder or an ONNX file
+    Serve(model::Serve),
+    /// Check and keep labelled photos
+    #[command(subcommand)]
+    Data(model::Data),
     /// Build and list images
     #[command(subcommand)]
     Image(Image),

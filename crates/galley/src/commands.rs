@@ -3,10 +3,13 @@
 pub mod app;
 pub mod compare;
 pub mod cron;
+pub mod data;
 pub mod image;
+pub mod model;
 pub mod objects;
 pub mod pipeline;
 pub mod release;
 pub mod render;
+pub mod serve;
 pub mod state;
 pub mod workflow;

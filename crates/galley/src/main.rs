@@ -94,6 +94,8 @@ async fn run(cli: Cli) -> Result<Answer, Problem> {
         Command::App(app) => commands::app::run(&global, app).await,
         Command::Release(release) => commands::release::run(&global, release).await,
         Command::Model(model) => steps::model(&global, model).await,
+        Command::Serve(serve) => commands::serve::run(serve).await,
+        Command::Data(data) => commands::data::run(data),
         Command::Image(image) => commands::image::run(&global, image).await,
         Command::Bootstrap(args) => bootstrap::run(&global, args).await,
         Command::Compare(args) => commands::compare::run(&global, &args).await,

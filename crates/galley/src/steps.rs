@@ -22,7 +22,8 @@ use crate::{
 
 pub use image::store_base;
 pub use promote::{Delivery, answered_version, deliver, wait_for};
-pub use register::tracking_problem;
+pub use register::{MODEL_FOLDER, tracking_problem};
+pub use train::ml_problem;
 
 /// Tags on runs and model versions.
 pub mod tags {
@@ -59,6 +60,9 @@ pub async fn model(global: &Global, model: Model) -> Result<Answer, Problem> {
         Model::Register(args) => register::run(global, args).await,
         Model::Alias(args) => register::alias(global, args).await,
         Model::Predict(args) => predict::run(global, args).await,
+        Model::Bench(args) => crate::commands::model::bench::run(&args),
+        Model::Export(args) => crate::commands::model::export::run(global, args).await,
+        Model::Inspect(args) => crate::commands::model::inspect::run(&args),
         Model::List { services, output } => register::list(global, &services, &output).await,
     }
 }

@@ -29,7 +29,7 @@ pub struct Services {
 pub enum Model {
     /// Train a head on the features and keep it as a run
     Train(Train),
-    /// Judge a run on the test split and record the gate
+    /// Judge a model on photos, or a run on the test split with its gate
     Evaluate(Evaluate),
     /// Register a run's model as a version
     Register(Register),
@@ -37,6 +37,12 @@ pub enum Model {
     Alias(Alias),
     /// Classify photos
     Predict(Predict),
+    /// Time decoding, resizing and the network on this machine
+    Bench(super::model::Bench),
+    /// Write a registered version's files into a folder
+    Export(super::model::Export),
+    /// Show what a model file says about itself, and what runs it
+    Inspect(super::model::Inspect),
     /// List registered versions
     List {
         /// Where the services are
@@ -67,6 +73,10 @@ pub struct Train {
 
 /// Arguments of `model evaluate`.
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  galley model evaluate --model model --data photos -o json
+  galley model evaluate --model new --against old --data photos --html report.html")]
 pub struct Evaluate {
     /// Release that the gate belongs to; without one, a model folder is judged and nothing is recorded
     #[arg(long, value_name = "NAME", requires = "run_id")]
@@ -74,9 +84,24 @@ pub struct Evaluate {
     /// Run to judge
     #[arg(long, value_name = "ID")]
     pub run_id: Option<String>,
-    /// Without a release: folder of the model
-    #[arg(long, default_value = "model", value_name = "DIR")]
+    /// Without a release: folder of the model, or an ONNX file
+    #[arg(long, default_value = "model", value_name = "DIR_OR_ONNX")]
     pub model: PathBuf,
+    /// Judge on these photos: a folder with class folders, split folders with those, or flat `3_17.jpg` files
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["release", "run_id"])]
+    pub data: Option<PathBuf>,
+    /// Another model to compare with on the same photos
+    #[arg(long, value_name = "DIR_OR_ONNX", requires = "data")]
+    pub against: Option<PathBuf>,
+    /// Write a report as an HTML page, too
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub html: Option<PathBuf>,
+    /// Leave out the spoilt photos (blur, low light, small, rotation, compression)
+    #[arg(long)]
+    pub no_robustness: bool,
+    /// How to print
+    #[command(flatten)]
+    pub output: Output,
     /// Where the services are
     #[command(flatten)]
     pub services: Services,

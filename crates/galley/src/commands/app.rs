@@ -8,7 +8,6 @@ use kube::{
     api::{DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     objects::{applications, refused, text},
@@ -40,19 +39,8 @@ async fn client(global: &Global) -> Result<kube::Client, Problem> {
 }
 
 async fn serve(model: &std::path::Path, listen: std::net::SocketAddr) -> Result<Answer, Problem> {
-    let listener = tokio::net::TcpListener::bind(listen).await.map_err(|error| {
-        Problem::new("G0111", Kind::Unavailable, format!("Cannot listen on {listen}.")).because(&error)
-    })?;
-    let stop = CancellationToken::new();
-    let signal = stop.clone();
-    let watching = tokio::spawn(async move {
-        crate::up::interrupted().await;
-        signal.cancel();
-    });
     let config = galley_app::Config { model_dir: model.to_owned(), ..Default::default() };
-    let outcome = galley_app::serve(config, listener, stop).await.map_err(Problem::from);
-    watching.abort();
-    outcome.map(|()| Answer::Yes)
+    super::serve::listen(config, listen).await
 }
 
 async fn list(client: &kube::Client, output: &Output) -> Result<Answer, Problem> {

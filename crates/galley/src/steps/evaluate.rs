@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Instant};
 
-use galley_analysis::{Latency, Metrics, Outcome, Paired, judge_evaluation, measure};
+use galley_analysis::{Latency, Metrics, Outcome, Paired, Report, judge_evaluation, measure};
 use galley_ml::{Classifier, FeatureSet, Head, ModelFiles, OnnxClassifier, Photo, Split};
 use galley_mlflow_client::{Client, MetricPoint};
 use galley_problem::{Kind, Problem};
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Answer,
     cli::{Global, steps::Evaluate},
+    commands::model::evaluate as photos,
     ground::{Ground, deployed},
     voice,
 };
@@ -29,6 +30,12 @@ const LARGEST: u64 = 512 << 20;
 
 /// `galley model evaluate`
 pub async fn run(global: &Global, args: Evaluate) -> Result<Answer, Problem> {
+    if let Some(data) = &args.data {
+        return match data.is_dir() {
+            true => photos::run(&args, data),
+            false => Err(photos::missing(data)),
+        };
+    }
     match (&args.release, &args.run_id) {
         (Some(release), Some(run_id)) => for_release(global, &args, release, run_id).await,
         _ => by_hand(&args),
@@ -76,9 +83,19 @@ async fn for_release(
         .log_batch(run_id, &[], &metrics, &[])
         .await
         .map_err(|e| tracking_problem("keeping the figures", &e))?;
+    keep_report(&tracking, run_id, &evaluation.report).await?;
     records.update(release, |status| status.record(gate.clone())).await?;
     evaluation.tell(&gate);
     Ok(answer(&gate))
+}
+
+/// The report beside the model, as JSON and as a page.
+async fn keep_report(tracking: &Client, run_id: &str, report: &Report) -> Result<(), Problem> {
+    let failed = |error| tracking_problem("keeping the report", &error);
+    let json = serde_json::to_vec_pretty(report).map_err(|e| crate::internal("writing the report", &e))?;
+    let run = tracking.get_run(run_id).await.map_err(failed)?;
+    tracking.upload_artifact(&run, "evaluation/report.json", json).await.map_err(failed)?;
+    tracking.upload_artifact(&run, "evaluation/report.html", report.to_html()).await.map_err(failed)
 }
 
 fn answer(gate: &Gate) -> Answer {
@@ -87,6 +104,7 @@ fn answer(gate: &Gate) -> Answer {
 
 /// What the test split shows.
 struct Evaluation {
+    report: Report,
     metrics: Metrics,
     latency: Option<Latency>,
     production: Option<Paired>,
@@ -108,13 +126,23 @@ impl Evaluation {
             photos.iter().map(of).collect()
         };
         let candidate = outcomes(head);
-        let production = production.map(|production| {
-            let right = outcomes(production);
-            Paired::of(candidate.iter().zip(&right).map(|(a, b)| (a.is_correct(), b.is_correct())))
+        let beside = production.map(outcomes);
+        let production = beside.as_ref().map(|right| {
+            Paired::of(candidate.iter().zip(right).map(|(a, b)| (a.is_correct(), b.is_correct())))
         });
-        let metrics = measure(&candidate, galley_ml::CLASS_COUNT)
-            .map_err(|e| ml_problem("judging the test split", &e))?;
-        Ok(Evaluation { metrics, latency: Latency::of(&timed(classifier)?), production })
+        let failed = |error| ml_problem("judging the test split", &error);
+        let metrics = measure(&candidate, galley_ml::CLASS_COUNT).map_err(failed)?;
+        let latency = Latency::of(&timed(classifier)?);
+        let contract = classifier.contract();
+        let data = format!("the test split of {}", data.header().name);
+        let mut report =
+            Report::of(&contract.model, &data, &galley_ml::CLASSES, &candidate).map_err(failed)?;
+        report.latency = latency.map(Into::into);
+        report.runtime = classifier.runtime();
+        if let Some(right) = &beside {
+            report.compare("production", &candidate, right);
+        }
+        Ok(Evaluation { report, metrics, latency, production })
     }
 
     fn judge(&self, model: &ModelFile) -> Gate {
@@ -130,9 +158,13 @@ impl Evaluation {
 
     fn figures(&self) -> Vec<(String, f64)> {
         let mut figures = self.metrics.named(&galley_ml::CLASSES);
+        figures.push(("top2_accuracy".into(), self.report.top2_accuracy));
+        figures.push(("top3_accuracy".into(), self.report.top3_accuracy));
+        figures.push(("macro_f1".into(), self.report.macro_f1));
         if let Some(latency) = &self.latency {
             figures.push(("latency_p50_ms".into(), latency.p50_ms));
             figures.push(("latency_p95_ms".into(), latency.p95_ms));
+            figures.push(("latency_p99_ms".into(), latency.p99_ms));
         }
         figures
     }

@@ -21,7 +21,7 @@ pub async fn run(global: &Global, args: Predict) -> Result<Answer, Problem> {
     let mut items = Vec::new();
     match &args.model {
         Some(folder) => {
-            let classifier = OnnxClassifier::load(folder).map_err(|e| ml_problem("loading the model", &e))?;
+            let classifier = OnnxClassifier::open(folder).map_err(|e| ml_problem("loading the model", &e))?;
             for photo in &args.photos {
                 items.push(here(&classifier, photo)?);
             }

@@ -5,17 +5,17 @@
 
 use std::path::{Path, PathBuf};
 
-use rten::Model;
 use sha2::{Digest, Sha256};
 
 use crate::backbone::{Backbone, BackboneError, bundled_digest};
 use crate::classes::{CLASS_COUNT, CLASSES};
 use crate::contract::{Contract, Origin};
-use crate::extractor::{ExtractorError, run};
+use crate::extractor::ExtractorError;
 use crate::head::{Head, HeadError, softmax};
-use crate::onnx::{self, LOGITS};
+use crate::network::Network;
+use crate::onnx;
 use crate::photo::Photo;
-use crate::view::{INPUT_LEN, View, append_input};
+use crate::view::{INPUT_LEN, Pixels, View, append_input};
 
 /// Name of the graph's file.
 pub const MODEL_FILE: &str = "model.onnx";
@@ -74,8 +74,40 @@ pub trait Classifier: Send + Sync + 'static {
     /// [`ExtractorError::Run`], if the runtime fails.
     fn classify(&self, photo: &Photo) -> Result<Prediction, ExtractorError>;
 
+    /// The same, and how long the two parts of it took.
+    ///
+    /// # Errors
+    /// As [`Classifier::classify`].
+    fn classify_timed(&self, photo: &Photo) -> Result<(Prediction, Stages), ExtractorError> {
+        let begin = std::time::Instant::now();
+        let prediction = self.classify(photo)?;
+        Ok((prediction, Stages { resize: 0.0, infer: begin.elapsed().as_secs_f64() }))
+    }
+
+    /// Answers for inputs that were prepared elsewhere, 3 x 224 x 224 numbers each.
+    ///
+    /// # Errors
+    /// [`ExtractorError::Run`], also if this model takes photos alone.
+    fn classify_input(&self, _input: Vec<f32>) -> Result<Vec<Prediction>, ExtractorError> {
+        Err(ExtractorError::Run("this model takes photos, not tensors".into()))
+    }
+
     /// The model's contract.
     fn contract(&self) -> &Contract;
+
+    /// What computes the answer, in words.
+    fn runtime(&self) -> String {
+        "unknown".to_owned()
+    }
+}
+
+/// Seconds that the parts of a prediction took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stages {
+    /// Resizing, cropping and normalising.
+    pub resize: f64,
+    /// The network and the softmax.
+    pub infer: f64,
 }
 
 /// Why a model cannot be loaded or saved.
@@ -186,11 +218,34 @@ impl ModelFiles {
 
 /// A model from a folder with `model.onnx` and `contract.json`.
 pub struct OnnxClassifier {
-    model: Model,
+    network: Network,
+    pixels: Pixels,
     contract: Contract,
 }
 
 impl OnnxClassifier {
+    /// Loads a model folder, or an ONNX file. A file's contract is the `contract.json` beside it if that is about this
+    /// very file; without one the file is taken as a classifier of photos as torchvision exports them.
+    ///
+    /// # Errors
+    /// [`ModelError`].
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        if !path.is_file() {
+            return OnnxClassifier::load(path);
+        }
+        let onnx = read_limited(path, MAX_MODEL)?;
+        let digest = hex::encode(Sha256::digest(&onnx));
+        let beside = path.parent().map(|folder| folder.join(CONTRACT_FILE)).filter(|file| file.is_file());
+        if let Some(folder) = beside.as_deref().and_then(Path::parent) {
+            let contract = read_contract(folder)?;
+            if contract.model_digest == digest {
+                return OnnxClassifier::from_parts(onnx, contract, path);
+            }
+        }
+        let name = path.file_stem().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+        OnnxClassifier::from_parts(onnx, Contract::foreign(name, digest), path)
+    }
+
     /// Loads and checks a model folder.
     ///
     /// # Errors
@@ -216,24 +271,62 @@ impl OnnxClassifier {
         if found != contract.model_digest {
             return Err(ModelError::Digest { path, found, expected: contract.model_digest });
         }
-        match Model::load(onnx) {
-            Ok(model) => Ok(OnnxClassifier { model, contract }),
-            Err(error) => Err(ModelError::Graph { path, reason: error.to_string() }),
+        let pixels = contract.preprocessing.pixels();
+        match Network::load(onnx, CLASS_COUNT) {
+            Ok(network) => Ok(OnnxClassifier { network, pixels, contract }),
+            Err(reason) => Err(ModelError::Graph { path, reason }),
         }
+    }
+
+    /// The network's input for a photo: 3 x 224 x 224 numbers.
+    pub fn input(&self, photo: &Photo) -> Vec<f32> {
+        let mut input = Vec::with_capacity(INPUT_LEN);
+        append_input(photo, View::default(), &self.pixels, &mut input);
+        input
+    }
+
+    /// Predictions for inputs laid one after the other, on up to `threads` threads.
+    ///
+    /// # Errors
+    /// [`ExtractorError::Run`].
+    pub fn predict(&self, input: Vec<f32>, threads: usize) -> Result<Vec<Prediction>, ExtractorError> {
+        let rows = self.network.run(input, threads)?;
+        let (rows, _) = rows.as_chunks::<CLASS_COUNT>();
+        rows.iter().map(|row| self.prediction(*row)).collect()
+    }
+
+    fn prediction(&self, logits: [f32; CLASS_COUNT]) -> Result<Prediction, ExtractorError> {
+        if logits.iter().any(|logit| !logit.is_finite()) {
+            return Err(ExtractorError::Run("the model answered with a number that is not finite".into()));
+        }
+        Ok(Prediction::new(softmax(logits, self.contract.output.temperature)))
     }
 }
 
 impl Classifier for OnnxClassifier {
     fn classify(&self, photo: &Photo) -> Result<Prediction, ExtractorError> {
-        let mut input = Vec::with_capacity(INPUT_LEN);
-        append_input(photo, View::default(), &mut input);
-        let row = run(&self.model, LOGITS, CLASS_COUNT, input)?;
-        let logits: [f32; CLASS_COUNT] =
-            row.try_into().map_err(|_| ExtractorError::Run("one photo gave several answers".into()))?;
-        if logits.iter().any(|logit| !logit.is_finite()) {
-            return Err(ExtractorError::Run("the model answered with a number that is not finite".into()));
+        self.classify_timed(photo).map(|(prediction, _)| prediction)
+    }
+
+    fn classify_timed(&self, photo: &Photo) -> Result<(Prediction, Stages), ExtractorError> {
+        let begin = std::time::Instant::now();
+        let input = self.input(photo);
+        let resize = begin.elapsed().as_secs_f64();
+        // One thread: a server works on as many photos as there are cores.
+        let predictions = self.predict(input, 1)?;
+        let infer = begin.elapsed().as_secs_f64() - resize;
+        match predictions[..] {
+            [prediction] => Ok((prediction, Stages { resize, infer })),
+            _ => Err(ExtractorError::Run("one photo gave several answers".into())),
         }
-        Ok(Prediction::new(softmax(logits, self.contract.output.temperature)))
+    }
+
+    fn classify_input(&self, input: Vec<f32>) -> Result<Vec<Prediction>, ExtractorError> {
+        self.predict(input, 1)
+    }
+
+    fn runtime(&self) -> String {
+        self.network.runtime()
     }
 
     fn contract(&self) -> &Contract {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::classes::CLASSES;
 use crate::onnx::{INPUT, LOGITS};
-use crate::view::{INPUT_SIDE, MEAN, SHORT_SIDE, STD};
+use crate::view::{INPUT_SIDE, MEAN, Pixels, SHORT_SIDE, STD};
 
 /// The contract's version; a reader refuses another.
 pub const SCHEMA: u32 = 1;
@@ -84,13 +84,56 @@ pub struct Preprocessing {
     pub crop: usize,
     /// Where the crop lies.
     pub crop_at: String,
-    /// Subtracted from each value, 0 to 255.
-    pub mean: f32,
-    /// Divides what is left.
-    pub std: f32,
+    /// Subtracted from each value, 0 to 255; one number, or one for each channel.
+    pub mean: Channels,
+    /// Divides what is left; one number, or one for each channel.
+    pub std: Channels,
+}
+
+/// One number for all channels, or one for each.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Channels {
+    /// The same for all.
+    All(f32),
+    /// Red, green, blue.
+    Each([f32; 3]),
+}
+
+impl Channels {
+    /// Red, green, blue.
+    pub fn each(self) -> [f32; 3] {
+        match self {
+            Channels::All(value) => [value; 3],
+            Channels::Each(values) => values,
+        }
+    }
 }
 
 impl Preprocessing {
+    /// What models of torchvision and timm are trained with, where their file says nothing else.
+    pub fn imagenet() -> Self {
+        Preprocessing {
+            mean: Channels::Each([0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0]),
+            std: Channels::Each([0.229 * 255.0, 0.224 * 255.0, 0.225 * 255.0]),
+            ..Preprocessing::ours()
+        }
+    }
+
+    /// Whether this room can do it: the numbers may differ from ours, not the way.
+    fn is_known(&self) -> bool {
+        let ours = Preprocessing { mean: self.mean, std: self.std, ..Preprocessing::ours() };
+        let pixels = self.pixels();
+        *self == ours
+            && pixels.mean.iter().all(|mean| mean.is_finite())
+            && pixels.std.iter().all(|std| std.is_finite() && *std != 0.0)
+    }
+
+    /// How pixels become numbers.
+    pub(crate) fn pixels(&self) -> Pixels {
+        Pixels { mean: self.mean.each(), std: self.std.each() }
+    }
+
     /// What this room does ([`crate::View::default`]).
     pub fn ours() -> Self {
         Preprocessing {
@@ -100,8 +143,8 @@ impl Preprocessing {
             resize: "bilinear-antialias".into(),
             crop: INPUT_SIDE,
             crop_at: "center".into(),
-            mean: MEAN,
-            std: STD,
+            mean: Channels::All(MEAN),
+            std: Channels::All(STD),
         }
     }
 }
@@ -154,6 +197,13 @@ impl Contract {
         }
     }
 
+    /// The contract of a graph that came without one: what is usual for it.
+    pub(crate) fn foreign(model: String, model_digest: String) -> Self {
+        let origin = Origin { model, ..Origin::default() };
+        let ours = Contract::ours(origin, String::new(), model_digest, 1.0);
+        Contract { preprocessing: Preprocessing::imagenet(), ..ours }
+    }
+
     /// The file's text: JSON, indented, with a line end.
     pub fn to_json(&self) -> String {
         let mut text =
@@ -168,18 +218,26 @@ impl Contract {
             Contract::ours(Origin::default(), String::new(), String::new(), self.output.temperature);
         if self.schema != SCHEMA {
             Some(format!("its schema is {}, not {SCHEMA}", self.schema))
-        } else if self.input != expected.input {
-            Some("its input is not `input`, float32, [N, 3, 224, 224]".into())
-        } else if self.output != expected.output || !valid_temperature(self.output.temperature) {
-            Some("its output is not `logits`, float32, [N, 11], softmax".into())
+        } else if !alike(&self.input, &expected.input) {
+            Some("its input is not float32, [N, 3, 224, 224]".into())
+        } else if !alike(&self.output.tensor, &expected.output.tensor)
+            || self.output.activation != expected.output.activation
+            || !valid_temperature(self.output.temperature)
+        {
+            Some("its output is not float32, [N, 11], softmax".into())
         } else if self.classes != expected.classes {
             Some("its classes are not the eleven of Food-11, in their order".into())
-        } else if self.preprocessing != expected.preprocessing {
+        } else if !self.preprocessing.is_known() {
             Some("its preprocessing differs from what this program does".into())
         } else {
             None
         }
     }
+}
+
+/// The same type and shape; names may differ.
+fn alike(one: &Tensor, other: &Tensor) -> bool {
+    one.r#type == other.r#type && one.shape == other.shape
 }
 
 fn valid_temperature(temperature: f32) -> bool {

@@ -1,11 +1,10 @@
 //! The backbone at work: photos to feature vectors.
 
-use rten::{Model, Value};
-
 use crate::backbone::{Backbone, BackboneError, FEATURES};
 use crate::onnx;
 use crate::photo::Photo;
-use crate::view::{INPUT_LEN, INPUT_SIDE, View, append_input};
+use crate::network::Network;
+use crate::view::{INPUT_LEN, Pixels, View, append_input};
 
 /// Why the backbone did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +22,7 @@ pub enum ExtractorError {
 
 /// Computes features with the bundled backbone.
 pub struct FeatureExtractor {
-    model: Model,
+    network: Network,
 }
 
 impl FeatureExtractor {
@@ -33,8 +32,8 @@ impl FeatureExtractor {
     /// [`ExtractorError`], if the program was built with other weights.
     pub fn bundled() -> Result<Self, ExtractorError> {
         let graph = onnx::features_model(&Backbone::bundled()?)?;
-        let model = Model::load(graph).map_err(|error| ExtractorError::Load(error.to_string()))?;
-        Ok(FeatureExtractor { model })
+        let network = Network::load(graph, FEATURES).map_err(ExtractorError::Load)?;
+        Ok(FeatureExtractor { network })
     }
 
     /// Features of several views of one photo, [`FEATURES`] numbers for each.
@@ -44,9 +43,10 @@ impl FeatureExtractor {
     pub fn views(&self, photo: &Photo, views: &[View]) -> Result<Vec<f32>, ExtractorError> {
         let mut input = Vec::with_capacity(views.len() * INPUT_LEN);
         for view in views {
-            append_input(photo, *view, &mut input);
+            append_input(photo, *view, &Pixels::default(), &mut input);
         }
-        run(&self.model, onnx::FEATURES_OUTPUT, FEATURES, input)
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.network.run(input, threads)
     }
 
     /// Features of the contract's view of a photo.
@@ -56,25 +56,4 @@ impl FeatureExtractor {
     pub fn features(&self, photo: &Photo) -> Result<Vec<f32>, ExtractorError> {
         self.views(photo, &[View::default()])
     }
-}
-
-/// Runs `model` on inputs laid one after the other; the rows of `output`, `width` numbers each.
-pub(crate) fn run(
-    model: &Model,
-    output: &str,
-    width: usize,
-    input: Vec<f32>,
-) -> Result<Vec<f32>, ExtractorError> {
-    let failed = |error: &dyn std::fmt::Display| ExtractorError::Run(error.to_string());
-    let count = input.len() / INPUT_LEN;
-    let input =
-        Value::from_shape([count, 3, INPUT_SIDE, INPUT_SIDE].as_slice(), input).map_err(|e| failed(&e))?;
-    let from = model.node_id(onnx::INPUT).map_err(|e| failed(&e))?;
-    let to = model.node_id(output).map_err(|e| failed(&e))?;
-    let [result] = model.run_n(vec![(from, input.into())], [to], None).map_err(|e| failed(&e))?;
-    let (shape, rows) = result.into_shape_vec::<f32, 2>().map_err(|e| failed(&e))?;
-    if shape != [count, width] {
-        return Err(ExtractorError::Run(format!("`{output}` has shape {shape:?}, not {:?}", [count, width])));
-    }
-    Ok(rows)
 }

@@ -19,7 +19,7 @@ use crate::view::View;
 
 /// Share of the training photos that become the validation split where there is none.
 const VALIDATION_SHARE: f64 = 0.1;
-const MAX_PHOTOS: usize = 500_000;
+pub(crate) const MAX_PHOTOS: usize = 500_000;
 
 /// Why a folder of photos cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -176,7 +176,7 @@ fn find(folder: &Path) -> Result<Vec<Found>, FolderError> {
 }
 
 /// Entries that are not hidden, by name.
-fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, FolderError> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, FolderError> {
     let wrong = |source| FolderError::File { path: folder.to_owned(), source };
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(wrong)? {
@@ -190,7 +190,7 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, FolderError> {
     Ok(entries)
 }
 
-fn split_of_folder(name: &str) -> Option<Split> {
+pub(crate) fn split_of_folder(name: &str) -> Option<Split> {
     match name.to_lowercase().as_str() {
         "train" | "training" => Some(Split::Train),
         "validation" | "val" | "valid" => Some(Split::Validation),
@@ -199,12 +199,12 @@ fn split_of_folder(name: &str) -> Option<Split> {
     }
 }
 
-fn is_photo(name: &str) -> bool {
+pub(crate) fn is_photo(name: &str) -> bool {
     let ending = name.rsplit('.').next().unwrap_or_default().to_lowercase();
-    matches!(ending.as_str(), "jpg" | "jpeg" | "png" | "webp")
+    matches!(ending.as_str(), "jpg" | "jpeg" | "png" | "webp" | "gif")
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, FolderError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FolderError> {
     std::fs::read(path).map_err(|source| FolderError::File { path: path.to_owned(), source })
 }
 

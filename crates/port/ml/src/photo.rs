@@ -50,7 +50,7 @@ pub enum PhotoError {
     #[error("the content is not an image")]
     NotAnImage,
     /// An image, of a format that is not read here.
-    #[error("the image is {format}; only JPEG, PNG and WebP are read")]
+    #[error("the image is {format}; only JPEG, PNG, WebP and GIF are read")]
     Unsupported {
         /// The format's name.
         format: String,
@@ -79,7 +79,7 @@ impl std::fmt::Debug for Photo {
 }
 
 impl Photo {
-    /// Decodes a JPEG, PNG or WebP file, turns it upright after its EXIF orientation and puts transparency on white.
+    /// Decodes a JPEG, PNG, WebP or GIF file (its first picture), turns it upright after its EXIF orientation and puts transparency on white.
     ///
     /// # Errors
     /// [`PhotoError`], told apart so that a server can answer 400, 413, 415 and 422.
@@ -142,6 +142,23 @@ impl Photo {
         self.centre().to_png()
     }
 
+    /// The photo as a JPEG file of a quality from 1 to 100.
+    ///
+    /// # Errors
+    /// The encoder's complaint, such as for sides beyond 65,535 pixels.
+    pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, image::ImageError> {
+        let mut bytes = Vec::new();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality).encode_image(&self.pixels)?;
+        Ok(bytes)
+    }
+
+    /// The photo after a way through a JPEG file; the same photo if it has no such file.
+    pub(crate) fn compressed(&self, quality: u8) -> Photo {
+        let limits = PhotoLimits { max_bytes: usize::MAX, max_pixels: u64::MAX };
+        let through = self.to_jpeg(quality).ok().and_then(|bytes| Photo::decode(&bytes, &limits).ok());
+        through.unwrap_or_else(|| self.clone())
+    }
+
     /// The photo as a PNG file.
     ///
     /// # Errors
@@ -162,6 +179,7 @@ fn format_of(bytes: &[u8]) -> Result<(ImageFormat, &'static str), PhotoError> {
         Ok(ImageFormat::Jpeg) => Ok((ImageFormat::Jpeg, "JPEG")),
         Ok(ImageFormat::Png) => Ok((ImageFormat::Png, "PNG")),
         Ok(ImageFormat::WebP) => Ok((ImageFormat::WebP, "WebP")),
+        Ok(ImageFormat::Gif) => Ok((ImageFormat::Gif, "GIF")),
         Ok(other) => Err(PhotoError::Unsupported { format: format!("{other:?}").to_uppercase() }),
         Err(_) => Err(PhotoError::NotAnImage),
     }

@@ -30,7 +30,7 @@ impl From<&PhotoError> for Problem {
             }
             PhotoError::NotAnImage | PhotoError::Unsupported { .. } => {
                 Problem::new("G0703", Kind::Invalid, what)
-                    .try_this("Send a JPEG, PNG or WebP photo; phones can be set to take JPEG.")
+                    .try_this("Send a JPEG, PNG, WebP or GIF photo; phones can be set to take JPEG.")
             }
             PhotoError::Damaged { .. } => Problem::new("G0704", Kind::Failed, what)
                 .try_this("Send the photo again, or save it anew with a photo program first."),

@@ -16,6 +16,22 @@ pub const SHORT_SIDE: u32 = 256;
 pub const MEAN: f32 = 127.0;
 /// Divides what is left.
 pub const STD: f32 = 128.0;
+
+/// How a pixel's values become the network's input, for red, green and blue.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pixels {
+    /// Subtracted from each value, 0 to 255.
+    pub mean: [f32; 3],
+    /// Divides what is left.
+    pub std: [f32; 3],
+}
+
+impl Default for Pixels {
+    /// What the bundled backbone was trained with.
+    fn default() -> Self {
+        Pixels { mean: [MEAN; 3], std: [STD; 3] }
+    }
+}
 /// Numbers in one input.
 pub const INPUT_LEN: usize = 3 * INPUT_SIDE * INPUT_SIDE;
 
@@ -51,21 +67,50 @@ impl View {
 }
 
 /// Appends the model's input for one view of `photo`: red, green and blue planes, top row first.
-pub fn append_input(photo: &Photo, view: View, input: &mut Vec<f32>) {
+pub fn append_input(photo: &Photo, view: View, pixels: &Pixels, input: &mut Vec<f32>) {
     let (width, height, rgb) = resized(photo, view.short_side.max(INPUT_SIDE as u32));
     let left = offset(width, view.horizontal);
     let top = offset(height, view.vertical);
     input.reserve(INPUT_LEN);
     for channel in 0..3 {
+        let (mean, std) = (pixels.mean[channel], pixels.std[channel]);
+        // A division for each of 256 values, not for each of 50,000.
+        let table: [f32; 256] = std::array::from_fn(|value| (value as f32 - mean) / std);
         for y in top..top + INPUT_SIDE {
             let row = &rgb[(y * width + left) * 3..(y * width + left + INPUT_SIDE) * 3];
-            let values = row.chunks_exact(3).map(|pixel| (f32::from(pixel[channel]) - MEAN) / STD);
+            let values = row.chunks_exact(3).map(|pixel| table[usize::from(pixel[channel])]);
             if view.mirrored { input.extend(values.rev()) } else { input.extend(values) }
         }
     }
 }
 
 impl Photo {
+    /// The photo at another size.
+    pub fn scaled(&self, width: u32, height: u32) -> Photo {
+        let (width, height) = (width.max(1), height.max(1));
+        if (width, height) == (self.width(), self.height()) {
+            return self.clone();
+        }
+        let source = ImageRef::new(self.width(), self.height(), self.rgb(), PixelType::U8x3)
+            .expect("a photo holds three bytes for each pixel");
+        let mut target = Image::new(width, height, PixelType::U8x3);
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        Resizer::new()
+            .resize(&source, &mut target, &options)
+            .expect("both images have the same pixel type");
+        Photo::from_rgb(width, height, target.into_vec()).expect("an image holds three bytes for each pixel")
+    }
+
+    /// The photo with its short side at `short` pixels, if it is larger.
+    pub fn at_most(&self, short: u32) -> Photo {
+        let side = self.width().min(self.height());
+        if side <= short {
+            return self.clone();
+        }
+        let scale = |length: u32| (u64::from(length) * u64::from(short) / u64::from(side)) as u32;
+        self.scaled(scale(self.width()), scale(self.height()))
+    }
+
     /// The part of the contract's view, as a photo of its own.
     pub(crate) fn centre(&self) -> Photo {
         let (width, height, rgb) = resized(self, SHORT_SIDE);
@@ -121,7 +166,7 @@ mod tests {
 
     fn input(photo: &Photo, view: View) -> Vec<f32> {
         let mut input = Vec::new();
-        append_input(photo, view, &mut input);
+        append_input(photo, view, &Pixels::default(), &mut input);
         input
     }
 

@@ -62,11 +62,7 @@ fn dynamic(mut response: Response) -> Response {
 pub(crate) fn problem(format: Format, problem: &Problem, page: impl FnOnce(&Problem) -> String) -> Response {
     let mut response = match format {
         Format::Html => html(page(problem)),
-        Format::Json => json(&json!({"error": {
-            "code": problem.code,
-            "message": message(problem),
-            "remedy": problem.remedy,
-        }})),
+        Format::Json => json(&json!({ "error": described(problem) })),
         Format::Text => text(format!(
             "{} {}\n{}\n",
             problem.code,
@@ -76,9 +72,19 @@ pub(crate) fn problem(format: Format, problem: &Problem, page: impl FnOnce(&Prob
     };
     *response.status_mut() = status(problem);
     if problem.code == "G0712" || problem.code == "G0713" {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        come_back(&mut response);
     }
     response
+}
+
+/// Says when to try again.
+pub(crate) fn come_back(response: &mut Response) {
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+}
+
+/// A problem as JSON.
+pub(crate) fn described(problem: &Problem) -> Value {
+    json!({ "code": problem.code, "message": message(problem), "remedy": problem.remedy })
 }
 
 /// What happened, with its causes.
@@ -92,6 +98,7 @@ pub(crate) fn status(problem: &Problem) -> StatusCode {
         "G0702" => StatusCode::PAYLOAD_TOO_LARGE,
         "G0703" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "G0704" => StatusCode::UNPROCESSABLE_ENTITY,
+        "G0723" => StatusCode::REQUEST_TIMEOUT,
         "G0716" => StatusCode::METHOD_NOT_ALLOWED,
         _ => StatusCode::from_u16(problem.kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
-    /// Folder with `model.onnx` and `contract.json`.
+    /// Folder with `model.onnx` and `contract.json`, or an ONNX file.
     pub model_dir: PathBuf,
     /// Version to report; the contract's without it.
     pub version: Option<String>,
@@ -30,6 +30,14 @@ pub struct Config {
     pub deadline_seconds: u64,
     /// Seconds in which open requests may finish when the server is stopped.
     pub drain_seconds: u64,
+    /// Photos in one request at most.
+    pub max_photos: usize,
+    /// Seconds between looks for a new model; 0 means never.
+    pub reload_seconds: u64,
+    /// Folder for photos, answers and what people say of them; nothing is kept without it.
+    pub feedback_dir: Option<PathBuf>,
+    /// Most bytes that it may hold.
+    pub feedback_bytes: u64,
 }
 
 impl Default for Config {
@@ -46,6 +54,10 @@ impl Default for Config {
             queue: 64,
             deadline_seconds: 30,
             drain_seconds: 10,
+            max_photos: 16,
+            reload_seconds: 2,
+            feedback_dir: None,
+            feedback_bytes: 512 << 20,
         }
     }
 }

@@ -6,17 +6,25 @@
 //! - `answer`: the same answer as HTML for browsers, JSON for programs, text for shells. `page`: the HTML.
 //! - `metrics`: what Prometheus reads.
 //!
-//! Invariants: a photo is never kept; no more processor work runs at a time than there are cores; no request waits
+//! - `predict`: photos in, answers out. `open_inference`: the same for clients of the Open Inference Protocol.
+//! - `feedback`, `review`: photos that are kept where that is wanted, and what people say of the answers.
+//!
+//! Invariants: a photo is kept only where a folder for it is named, and goes when its owner says so; no more processor work runs at a time than there are cores; no request waits
 //! beyond its deadline; the server says it is ready only when the model has loaded.
 
 mod answer;
 mod config;
+mod feedback;
 mod metrics;
+mod open_inference;
 mod page;
+mod predict;
+mod review;
 mod routes;
 mod server;
 mod state;
 mod upload;
 
 pub use config::Config;
+pub use feedback::{Feedback, FeedbackError, Record};
 pub use server::{Error, app, app_with, serve};

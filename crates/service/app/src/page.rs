@@ -2,6 +2,7 @@
 
 use askama::Template;
 use base64::Engine;
+use galley_ml::CLASSES;
 use galley_problem::Problem;
 
 use crate::answer::message;
@@ -21,17 +22,43 @@ struct Page<'a> {
     environment: Option<&'a str>,
     max_bytes: usize,
     max_megabytes: String,
-    result: Option<Shown>,
+    max_photos: usize,
+    keeps: bool,
+    results: Vec<Shown>,
+    notice: Option<&'a str>,
     error: Option<Failure>,
 }
 
-struct Shown {
+impl Page<'_> {
+    fn title(&self) -> String {
+        match (&self.results[..], &self.error) {
+            ([Shown { answer: Ok(answer), .. }], _) => format!("{} - GourmetGram", answer.class),
+            ([_, ..], _) => "Your photos - GourmetGram".to_owned(),
+            (_, Some(_)) => "That did not work - GourmetGram".to_owned(),
+            _ => "GourmetGram - what is on your plate?".to_owned(),
+        }
+    }
+}
+
+/// One photo on the page.
+pub(crate) struct Shown {
+    name: Option<String>,
+    answer: Result<Answer, (Failure, Problem)>,
+    /// Tells the parts of several results apart.
+    number: usize,
+}
+
+struct Answer {
     class: &'static str,
     verdict: &'static str,
     percent: String,
     photo: Option<String>,
     millis: String,
+    version: String,
+    id: Option<String>,
     bars: Vec<Bar>,
+    /// All classes, in their order, and whether it is the one that is shown.
+    choices: Vec<(&'static str, bool)>,
 }
 
 struct Bar {
@@ -47,30 +74,64 @@ struct Failure {
     code: &'static str,
 }
 
-/// The page before a photo was sent.
-pub(crate) fn empty(state: &State) -> String {
-    render(state, None, None)
+impl Shown {
+    pub(crate) fn of(name: Option<String>, answer: Result<Classified, Problem>) -> Self {
+        let answer = match answer {
+            Ok(classified) => Ok(Answer::of(&classified)),
+            Err(problem) => Err((Failure::of(&problem), problem)),
+        };
+        Shown { name, answer, number: 0 }
+    }
+
+    /// The problem itself, if this photo could not be used.
+    pub(crate) fn single(self) -> Result<Shown, Problem> {
+        match self.answer {
+            Err((_, problem)) => Err(problem),
+            answer => Ok(Shown { answer, ..self }),
+        }
+    }
 }
 
-/// The page with a prediction.
-pub(crate) fn result(state: &State, classified: &Classified) -> String {
-    render(state, Some(shown(classified)), None)
+impl Failure {
+    fn of(problem: &Problem) -> Self {
+        Failure { message: message(problem), remedy: problem.remedy.clone(), code: problem.code }
+    }
+}
+
+/// The page before a photo was sent.
+pub(crate) fn empty(state: &State) -> String {
+    render(state, Vec::new(), None, None)
+}
+
+/// The page with answers.
+pub(crate) fn results(state: &State, mut results: Vec<Shown>) -> String {
+    for (number, result) in results.iter_mut().enumerate() {
+        result.number = number + 1;
+    }
+    render(state, results, None, None)
+}
+
+/// The page with a word of thanks.
+pub(crate) fn notice(state: &State, notice: &str) -> String {
+    render(state, Vec::new(), Some(notice), None)
 }
 
 /// The page with what went wrong.
 pub(crate) fn failure(state: &State, problem: &Problem) -> String {
-    let failure = Failure { message: message(problem), remedy: problem.remedy.clone(), code: problem.code };
-    render(state, None, Some(failure))
+    render(state, Vec::new(), None, Some(Failure::of(problem)))
 }
 
-fn render(state: &State, result: Option<Shown>, error: Option<Failure>) -> String {
+fn render(state: &State, results: Vec<Shown>, notice: Option<&str>, error: Option<Failure>) -> String {
     let max_bytes = state.config.max_upload_bytes;
     let page = Page {
         version: state.version(),
         environment: state.config.environment.as_deref(),
         max_bytes,
         max_megabytes: format!("{}", (max_bytes as f64 / 1e5).round() / 10.0),
-        result,
+        max_photos: state.config.max_photos,
+        keeps: state.keeps(),
+        results,
+        notice,
         error,
     };
     page.render().unwrap_or_else(|error| {
@@ -79,29 +140,33 @@ fn render(state: &State, result: Option<Shown>, error: Option<Failure>) -> Strin
     })
 }
 
-fn shown(classified: &Classified) -> Shown {
-    let prediction = &classified.prediction;
-    let ranked = prediction.ranked();
-    Shown {
-        class: prediction.name(),
-        verdict: match prediction.confidence() {
-            confidence if confidence >= 0.8 => "The model is quite sure.",
-            confidence if confidence >= 0.5 => "The model thinks so, with some doubt.",
-            _ => "The model is only guessing; look at what comes next.",
-        },
-        percent: percent(prediction.confidence()),
-        photo: classified.thumbnail.as_ref().map(|png| base64::engine::general_purpose::STANDARD.encode(png)),
-        millis: format!("{:.0}", (classified.seconds * 1000.0).max(1.0)),
-        bars: ranked
-            .iter()
-            .enumerate()
-            .map(|(place, (class, probability))| Bar {
-                class,
-                percent: percent(*probability),
-                width: format!("{:.2}", probability * 100.0),
-                first: place == 0,
-            })
-            .collect(),
+impl Answer {
+    fn of(classified: &Classified) -> Self {
+        let prediction = &classified.prediction;
+        let bar = |(place, (class, probability)): (usize, (&'static str, f32))| Bar {
+            class,
+            percent: percent(probability),
+            width: format!("{:.2}", probability * 100.0),
+            first: place == 0,
+        };
+        Answer {
+            class: prediction.name(),
+            verdict: match prediction.confidence() {
+                confidence if confidence >= 0.8 => "The model is quite sure.",
+                confidence if confidence >= 0.5 => "The model thinks so, with some doubt.",
+                _ => "The model is only guessing; look at what comes next.",
+            },
+            percent: percent(prediction.confidence()),
+            photo: classified
+                .thumbnail
+                .as_ref()
+                .map(|png| base64::engine::general_purpose::STANDARD.encode(png)),
+            millis: format!("{:.0}", (classified.seconds * 1000.0).max(1.0)),
+            version: classified.version.clone(),
+            id: classified.id.clone(),
+            choices: CLASSES.map(|class| (class, class == prediction.name())).to_vec(),
+            bars: prediction.ranked().into_iter().enumerate().map(bar).collect(),
+        }
     }
 }
 

@@ -13,10 +13,14 @@ use galley_problem::{Kind, Problem};
 use serde_json::json;
 
 use crate::answer::{self, Format};
-use crate::state::{Classified, State};
-use crate::{metrics, page, upload};
+use crate::predict::{predict, predict_many};
+use crate::state::State;
+use crate::{metrics, open_inference, page, review, upload};
 
-type Shared = extract::State<Arc<State>>;
+pub(crate) type Shared = extract::State<Arc<State>>;
+
+/// The description of all routes, for programs.
+const OPENAPI: &str = include_str!("../assets/openapi.json");
 
 /// Scripts, styles and pictures come from here alone; `data:` is the picture inside the page, `blob:` the preview.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
@@ -28,6 +32,13 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/", get(index).post(predict))
         .route("/predict", post(predict).get(index))
+        .route("/v1/predict", post(predict_many))
+        .route("/flag/{id}", post(review::flag))
+        .route("/correct-label/{id}", post(review::correct))
+        .route("/predictions/{id}", get(review::show).delete(review::delete))
+        .route("/delete/{id}", post(review::delete))
+        .merge(open_inference::router())
+        .route("/openapi.json", get(|| fixed("application/json", OPENAPI)))
         .route("/test", get(test))
         .route("/version", get(version))
         .route("/healthz", get(healthz))
@@ -45,49 +56,6 @@ pub(crate) fn router(state: Arc<State>) -> Router {
 
 async fn index(extract::State(state): Shared) -> Response {
     answer::html(page::empty(&state))
-}
-
-async fn predict(extract::State(state): Shared, request: Request) -> Response {
-    let format = Format::of(request.headers());
-    match within_deadline(&state, predict_photo(&state, request, format)).await {
-        Ok(classified) => predicted(&state, format, &classified),
-        Err(problem) => failed(&state, format, &problem),
-    }
-}
-
-async fn predict_photo(state: &State, request: Request, format: Format) -> Result<Classified, Problem> {
-    state.model()?;
-    let _place = state.admit()?;
-    let photo = upload::photo(request, state.config.max_upload_bytes).await?;
-    state.classify(photo, format == Format::Html).await
-}
-
-fn predicted(state: &State, format: Format, classified: &Classified) -> Response {
-    let prediction = &classified.prediction;
-    match format {
-        Format::Html => answer::html(page::result(state, classified)),
-        Format::Text => answer::text(format!("{}\n", prediction.name())),
-        Format::Json => {
-            let ranked = prediction.ranked();
-            let probabilities: serde_json::Map<_, _> = ranked
-                .into_iter()
-                .map(|(class, probability)| (class.to_owned(), json!(rounded(probability))))
-                .collect();
-            answer::json(&json!({
-                "class": prediction.name(),
-                "index": prediction.class,
-                "confidence": rounded(prediction.confidence()),
-                "probabilities": probabilities,
-                "version": state.version(),
-                "milliseconds": rounded(classified.seconds as f32 * 1000.0),
-            }))
-        }
-    }
-}
-
-/// Four digits, without the tail that single precision gets in decimal.
-fn rounded(value: f32) -> f64 {
-    (f64::from(value) * 10_000.0).round() / 10_000.0
 }
 
 async fn test(extract::State(state): Shared, headers: HeaderMap) -> Response {
@@ -110,10 +78,11 @@ async fn version(extract::State(state): Shared, headers: HeaderMap) -> Response 
     if format == Format::Text {
         return answer::text(state.version());
     }
-    let contract = model.contract();
+    let contract = model.classifier.contract();
     answer::json(&json!({
-        "version": state.version(),
+        "version": model.version,
         "model": contract.model,
+        "runtime": model.classifier.runtime(),
         "image": state.config.image,
         "environment": state.config.environment,
         "runId": contract.run_id,
@@ -159,11 +128,11 @@ async fn wrong_method(extract::State(state): Shared, request: Request) -> Respon
     failed(&state, Format::of(request.headers()), &problem)
 }
 
-fn failed(state: &State, format: Format, problem: &Problem) -> Response {
+pub(crate) fn failed(state: &State, format: Format, problem: &Problem) -> Response {
     answer::problem(format, problem, |problem| page::failure(state, problem))
 }
 
-async fn within_deadline<T>(
+pub(crate) async fn within_deadline<T>(
     state: &State,
     work: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {

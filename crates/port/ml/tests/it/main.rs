@@ -1,6 +1,7 @@
 //! The model's room as its users see it.
 
 mod bundled;
+mod dataset;
 mod folder;
 mod model;
 mod outside;

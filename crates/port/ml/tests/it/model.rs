@@ -88,7 +88,7 @@ fn what_does_not_belong_together_is_refused() {
     };
     change("\"Bread\"", "\"Beer\"");
     assert!(matches!(load(), ModelError::Contract { .. }));
-    change("\"shortSide\": 256", "\"shortSide\": 240");
+    change("\"cropAt\": \"center\"", "\"cropAt\": \"corner\"");
     assert!(matches!(load(), ModelError::Contract { .. }));
     change("\"schema\": 1", "\"schema\": 2");
     assert!(matches!(load(), ModelError::Contract { .. }));
@@ -99,4 +99,22 @@ fn what_does_not_belong_together_is_refused() {
     std::fs::write(folder.path().join("model.onnx"), b"something else").unwrap();
     assert!(matches!(load(), ModelError::Digest { .. }));
     assert_eq!(Problem::from(load()).code, "G0706");
+}
+
+#[test]
+fn a_bare_graph_is_opened_too() {
+    let folder = tempfile::tempdir().unwrap();
+    files().save(folder.path()).unwrap();
+    let file = folder.path().join("model.onnx");
+    let ours = OnnxClassifier::open(&file).unwrap();
+    assert_eq!(ours.contract(), &files().contract);
+    assert!(ours.runtime().starts_with("galley-nn"), "{}", ours.runtime());
+    // Elsewhere, without its contract, it is taken for what torchvision exports.
+    let bare = folder.path().join("alone");
+    std::fs::create_dir(&bare).unwrap();
+    std::fs::copy(&file, bare.join("food.onnx")).unwrap();
+    let alone = OnnxClassifier::open(&bare.join("food.onnx")).unwrap();
+    assert_eq!(alone.contract().model, "food");
+    assert!(matches!(alone.contract().preprocessing.mean, galley_ml::Channels::Each(_)));
+    assert!(OnnxClassifier::open(&folder.path().join("contract.json")).is_err());
 }

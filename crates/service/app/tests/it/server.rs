@@ -62,3 +62,64 @@ async fn a_model_that_does_not_load_ends_it_with_a_reason() {
     std::fs::write(&model, bytes).unwrap();
     assert_eq!(Problem::from(run(folder.path()).await).code, "G0706");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn twenty_swaps_under_load_drop_no_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |version: u32| {
+        let mut files = files().clone();
+        files.contract.version = Some(version.to_string());
+        // The contract last: what is half written does not load, and the former model stays.
+        files.save(folder.path()).unwrap();
+    };
+    put(0);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let config = Config { model_dir: folder.path().to_owned(), reload_seconds: 1, ..Config::default() };
+    let shutdown = CancellationToken::new();
+    let server = tokio::spawn(serve(config, listener, shutdown.clone()));
+    let version = async || -> String {
+        let answer = reqwest::get(format!("{address}/version")).await.unwrap();
+        if answer.status() != StatusCode::OK {
+            return String::new();
+        }
+        crate::support::json(answer).await["version"].as_str().unwrap().to_owned()
+    };
+    let reached = async |wanted: String| {
+        let wait = async {
+            while version().await != wanted {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(SOON, wait).await.expect("the new model takes over");
+    };
+    reached("0".into()).await;
+    let stop = CancellationToken::new();
+    let visitors: Vec<_> = (0..3)
+        .map(|_| {
+            let (stop, address) = (stop.clone(), address.clone());
+            tokio::spawn(async move {
+                let (client, mut answered) = (reqwest::Client::new(), 0);
+                while !stop.is_cancelled() {
+                    let request = client.post(format!("{address}/predict")).header("content-type", "image/png");
+                    let response = request.body(crate::support::sample_png()).send().await.unwrap();
+                    assert_eq!(response.status(), StatusCode::OK);
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    for round in 1..=20 {
+        put(round);
+        reached(round.to_string()).await;
+    }
+    stop.cancel();
+    let mut answered = 0;
+    for visitor in visitors {
+        answered += visitor.await.unwrap();
+    }
+    assert!(answered > 20, "{answered}");
+    shutdown.cancel();
+    tokio::time::timeout(SOON, server).await.expect("it ends").unwrap().unwrap();
+}

@@ -52,7 +52,7 @@ pub struct Running {
 pub async fn start(config: Config, model: Arc<dyn Classifier>) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let router = galley_app::app_with(config, model);
+    let router = galley_app::app_with(config, model).unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     Running { address, client: Client::new() }
 }
