@@ -2,7 +2,9 @@
 
 pub mod app;
 pub mod compare;
+pub mod hosts;
 pub mod image;
+pub mod infra;
 pub mod objects;
 pub mod pipeline;
 pub mod release;
