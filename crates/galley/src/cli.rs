@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod cluster;
-pub mod render;
+pub mod hosts;
+pub mod infra;
 pub mod model;
+pub mod render;
 pub mod service;
 pub mod steps;
 pub mod workflow;
@@ -119,6 +121,12 @@ pub enum Command {
     /// Build and list images
     #[command(subcommand)]
     Image(Image),
+    /// Make servers, networks and addresses on an OpenStack cloud, through OpenTofu or Terraform
+    #[command(subcommand)]
+    Infra(infra::Infra),
+    /// Make machines a Kubernetes with Argo CD and Argo Workflows, through Ansible
+    #[command(subcommand)]
+    Cluster(hosts::Hosts),
     /// Give a cluster what the pipeline needs, and hand the pipeline over to its Argo CD
     Bootstrap(cluster::Bootstrap),
     /// Compare the same commit on this machine and on a cluster; exit code 1 if a difference has no reason

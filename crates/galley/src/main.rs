@@ -97,6 +97,8 @@ async fn run(cli: Cli) -> Result<Answer, Problem> {
         Command::Serve(serve) => commands::serve::run(serve).await,
         Command::Data(data) => commands::data::run(data),
         Command::Image(image) => commands::image::run(&global, image).await,
+        Command::Infra(infra) => commands::infra::run(&global, infra).await,
+        Command::Cluster(hosts) => commands::hosts::run(&global, hosts).await,
         Command::Bootstrap(args) => bootstrap::run(&global, args).await,
         Command::Compare(args) => commands::compare::run(&global, &args).await,
         Command::Service(service) => serve::run(service).await,

@@ -37,6 +37,7 @@ pub async fn run(service: Service) -> Result<Answer, Problem> {
         Service::Registry(args) => registry(&args, &mut supervisor).await?,
         Service::Tracking(args) => tracking(&args, &mut supervisor).await?,
         Service::Gateway(args) => gateway(&args, &mut supervisor).await?,
+        Service::State(args) => state(&args, &mut supervisor).await?,
     }
     let failed = supervisor.failed();
     let outcome = tokio::select! {
@@ -110,6 +111,14 @@ async fn gateway(args: &Gateway, supervisor: &mut Supervisor) -> Result<(), Prob
     supervisor.serve("admin", bind(args.admin).await?, service.router());
     supervisor.try_start("gateway", move |stop| service.run(stop));
     Ok(())
+}
+
+async fn state(args: &Keeping, supervisor: &mut Supervisor) -> Result<(), Problem> {
+    let config = galley_statestore::Config { folder: folder(&args.data, "infra-state")?, ..Default::default() };
+    let deps = galley_statestore::Deps { clock: clock(), authorize: authorize()? };
+    let service =
+        galley_statestore::Service::new(config, deps).map_err(|e| failed("opening the state store", &e))?;
+    serve("state", args.listen, service.router(), supervisor).await
 }
 
 /// Serves the routes, and those that probes ask for.

@@ -134,3 +134,19 @@ impl Bar {
         }
     }
 }
+
+/// Whether there is a person who can be asked something.
+pub fn can_ask() -> bool {
+    on_terminal() && std::io::stdin().is_terminal()
+}
+
+/// Asks a person for a line; nothing if there is none.
+pub fn ask(question: &str) -> Option<String> {
+    let mut out = anstream::stderr().lock();
+    let _ = write!(out, "{question}");
+    let _ = out.flush();
+    drop(out);
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer).ok()?;
+    (read > 0).then(|| answer.trim().to_owned())
+}

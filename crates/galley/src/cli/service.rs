@@ -15,6 +15,8 @@ pub enum Service {
     Tracking(Keeping),
     /// Gateway API controller and proxy
     Gateway(Gateway),
+    /// State of OpenTofu and Terraform over HTTP: locked, with a history
+    State(Keeping),
 }
 
 /// A service that keeps something.

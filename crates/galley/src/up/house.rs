@@ -164,7 +164,8 @@ impl House {
         gateway(&mut listeners, &mut supervisor, &client, pods, &clock)?;
         let endpoints = own_endpoints(&ports);
         let (endpoints_out, endpoints_in) = watch::channel(endpoints);
-        dashboard(&mut listeners, &mut supervisor, &client, &clock, &endpoints_in)?;
+        let states = states(state, &clock, &authorize)?;
+        dashboard(&mut listeners, &mut supervisor, &client, &clock, &endpoints_in, states)?;
         let (settled_out, settled) = watch::channel(false);
         let (trouble_out, trouble) = watch::channel(None);
         let releases = galley_releases::Service::new(
@@ -449,12 +450,26 @@ fn gateway(
     Ok(())
 }
 
+/// The state of infrastructure, below `/infra/` on the dashboard's port.
+fn states(
+    state: &State,
+    clock: &Arc<dyn Clock>,
+    authorize: &Arc<dyn Fn(&str) -> bool + Send + Sync>,
+) -> Result<axum::Router, Problem> {
+    let config = galley_statestore::Config { folder: state.path("infra-state"), ..Default::default() };
+    let deps = galley_statestore::Deps { clock: Arc::clone(clock), authorize: Arc::clone(authorize) };
+    let service =
+        galley_statestore::Service::new(config, deps).map_err(|e| failed("opening the state store", &e))?;
+    Ok(service.router())
+}
+
 fn dashboard(
     listeners: &mut Listeners,
     supervisor: &mut Supervisor,
     client: &kube::Client,
     clock: &Arc<dyn Clock>,
     endpoints: &watch::Receiver<BTreeMap<String, String>>,
+    more: axum::Router,
 ) -> Result<(), Problem> {
     let links = endpoints
         .borrow()
@@ -465,7 +480,7 @@ fn dashboard(
     let deps = galley_dashboard::Deps { client: client.clone(), clock: Arc::clone(clock), versions: None };
     let service =
         galley_dashboard::Service::new(config, deps).map_err(|e| failed("preparing the dashboard", &e))?;
-    let router = service.router();
+    let router = service.router().merge(more);
     supervisor.start("dashboard watches", move |stop| service.run(stop));
     supervisor.serve("dashboard", listeners.take("dashboard")?, router);
     Ok(())
