@@ -63,6 +63,7 @@ async fn install(global: &Global, play: &Play, no_bootstrap: bool, values: Optio
     voice::talk("The cluster stands. Bringing the pipeline: galley bootstrap");
     let global = Global { kubeconfig: Some(tunnel.kubeconfig().to_owned()), context: None, ..global.clone() };
     let args = Bootstrap {
+        gateway_api: None,
         dir: find_pipeline(Path::new(".")),
         values,
         dry_run: false,
