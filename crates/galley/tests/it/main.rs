@@ -7,3 +7,4 @@ mod documents;
 mod floors;
 mod house;
 mod line;
+mod run;
