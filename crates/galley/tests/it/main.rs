@@ -8,3 +8,4 @@ mod floors;
 mod house;
 mod line;
 mod schema;
+mod run;
