@@ -29,7 +29,7 @@ const DOORS: [(&str, &[&str]); 8] = [
     ("clap", &["galley", "xtask"]),
     ("indicatif", &["galley"]),
     ("comfy-table", &["galley"]),
-    ("rustix", &["galley-sandbox", "galley-oci", "galley-iac"]),
+    ("rustix", &["galley-sandbox", "galley-oci", "galley-iac", "galley-gateway"]),
     ("rten", &["galley-ml"]),
     ("serde-saphyr", &["galley-yaml"]),
     ("include_dir", &["galley"]),
