@@ -213,15 +213,21 @@ mod tests {
     #[test]
     fn the_page_shows_the_figures_and_hides_nothing_in_markup() {
         let outcomes: Vec<Outcome> = (0..40)
-            .map(|i| Outcome { label: i % 2, probabilities: if i % 5 == 0 { vec![0.4, 0.6] } else { vec![0.9, 0.1] } })
+            .map(|i| Outcome {
+                label: i % 2,
+                probabilities: if i % 5 == 0 { vec![0.4, 0.6] } else { vec![0.9, 0.1] },
+            })
             .collect();
-        let mut report = Report::of("<b>model</b>", "40 photos", &["bread & butter", "soup"], &outcomes).unwrap();
+        let mut report =
+            Report::of("<b>model</b>", "40 photos", &["bread & butter", "soup"], &outcomes).unwrap();
         report.spoilt("low_light", &outcomes).unwrap();
         report.compare("old", &outcomes, &outcomes);
         report.skipped.push("a<b.jpg: empty".into());
         let page = report.to_html();
         assert!(page.contains("&lt;b&gt;model&lt;/b&gt;") && !page.contains("<b>model"));
-        assert!(page.contains("bread &amp; butter") && page.contains("low light") && page.contains("a&lt;b.jpg"));
+        assert!(
+            page.contains("bread &amp; butter") && page.contains("low light") && page.contains("a&lt;b.jpg")
+        );
         assert_eq!(page.matches("<svg").count(), 2);
         assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("<script"));
     }

@@ -164,11 +164,17 @@ impl Report {
     ///
     /// # Errors
     /// [`MetricsError`].
-    pub fn of(model: &str, data: &str, classes: &[&str], outcomes: &[Outcome]) -> Result<Report, MetricsError> {
+    pub fn of(
+        model: &str,
+        data: &str,
+        classes: &[&str],
+        outcomes: &[Outcome],
+    ) -> Result<Report, MetricsError> {
         let metrics = measure(outcomes, classes.len())?;
         let per_class = per_class(classes, &metrics);
         let mean = |figure: fn(&ClassFigures) -> Option<f64>| {
-            let known: Vec<f64> = per_class.iter().filter(|class| class.support > 0).filter_map(figure).collect();
+            let known: Vec<f64> =
+                per_class.iter().filter(|class| class.support > 0).filter_map(figure).collect();
             known.iter().sum::<f64>() / known.len().max(1) as f64
         };
         let reliability = reliability(outcomes);

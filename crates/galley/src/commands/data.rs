@@ -89,7 +89,8 @@ fn keep(into: &Path, name: &str, report: &DataReport, opened: &[Opened]) -> Resu
             continue;
         }
         let class = CLASSES[photo.photo.label].replace([' ', '/'], "_");
-        let ending = photo.photo.path.extension().map_or_else(|| "jpg".into(), |e| e.to_string_lossy().to_lowercase());
+        let ending =
+            photo.photo.path.extension().map_or_else(|| "jpg".into(), |e| e.to_string_lossy().to_lowercase());
         let place = format!(
             "{}/{}_{class}/{}.{ending}",
             split.map_or("train", Split::name),
@@ -131,7 +132,8 @@ fn sheet(opened: &[Opened]) -> Option<Photo> {
 
 fn tell(report: &DataReport, kept: Option<&Path>, format: Format) -> Result<(), Problem> {
     if format != Format::Table {
-        let mut value = serde_json::to_value(report).map_err(|e| crate::internal("writing the report", &e))?;
+        let mut value =
+            serde_json::to_value(report).map_err(|e| crate::internal("writing the report", &e))?;
         value["kept"] = json!(kept.map(|path| path.display().to_string()));
         return voice::object(format, &value);
     }
@@ -158,7 +160,12 @@ fn tell(report: &DataReport, kept: Option<&Path>, format: Format) -> Result<(), 
     ] {
         voice::data(&format!("{what}: {}", pairs.len()));
         for pair in pairs.iter().take(5) {
-            voice::data(&format!("  {} = {} ({} bits)", pair.one.display(), pair.other.display(), pair.distance));
+            voice::data(&format!(
+                "  {} = {} ({} bits)",
+                pair.one.display(),
+                pair.other.display(),
+                pair.distance
+            ));
         }
     }
     if !report.near_checked {
@@ -198,9 +205,9 @@ fn unpack(source: &Path) -> Result<tempfile::TempDir, Problem> {
 
 /// Where an entry may be written: below the folder, and nowhere else.
 fn place(folder: &Path, name: &Path) -> Result<PathBuf, String> {
-    let plain = name.components().all(|part| {
-        matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir)
-    });
+    let plain = name
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
     if plain { Ok(folder.join(name)) } else { Err(format!("`{}` leads out of the folder", name.display())) }
 }
 

@@ -242,7 +242,8 @@ impl OnnxClassifier {
                 return OnnxClassifier::from_parts(onnx, contract, path);
             }
         }
-        let name = path.file_stem().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+        let name =
+            path.file_stem().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
         OnnxClassifier::from_parts(onnx, Contract::foreign(name, digest), path)
     }
 

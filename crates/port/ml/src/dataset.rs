@@ -55,7 +55,8 @@ pub fn labelled(folder: &Path) -> Result<Vec<Labelled>, FolderError> {
     }
     match photos.is_empty() {
         true => {
-            let reason = "it holds no photos in class folders, and none named `<class number>_...`".to_owned();
+            let reason =
+                "it holds no photos in class folders, and none named `<class number>_...`".to_owned();
             Err(FolderError::Split { path: folder.to_owned(), split: "any", reason })
         }
         false => Ok(photos),
@@ -166,8 +167,8 @@ pub fn check(
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let results = Mutex::new(Vec::with_capacity(photos.len()));
     let worker = || -> Result<(), FolderError> {
-        while let Some((index, photo)) = Some(next.fetch_add(1, Ordering::Relaxed))
-            .and_then(|index| Some((index, photos.get(index)?)))
+        while let Some((index, photo)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|index| Some((index, photos.get(index)?)))
         {
             let opened = open(photo, limits)?;
             results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((index, opened));
@@ -287,7 +288,9 @@ impl Photo {
     /// Which neighbours are brighter, in a picture of 9 x 8 and one of 8 x 9: near copies differ in few of 128 bits.
     pub fn difference_hash(&self) -> u128 {
         let grey = |photo: Photo| -> Vec<u32> {
-            let weight = |pixel: &[u8]| 299 * u32::from(pixel[0]) + 587 * u32::from(pixel[1]) + 114 * u32::from(pixel[2]);
+            let weight = |pixel: &[u8]| {
+                299 * u32::from(pixel[0]) + 587 * u32::from(pixel[1]) + 114 * u32::from(pixel[2])
+            };
             photo.rgb().chunks_exact(3).map(weight).collect()
         };
         let (wide, high) = (grey(self.scaled(9, 8)), grey(self.scaled(8, 9)));

@@ -1,9 +1,9 @@
 //! The backbone at work: photos to feature vectors.
 
 use crate::backbone::{Backbone, BackboneError, FEATURES};
+use crate::network::Network;
 use crate::onnx;
 use crate::photo::Photo;
-use crate::network::Network;
 use crate::view::{INPUT_LEN, Pixels, View, append_input};
 
 /// Why the backbone did not answer.

@@ -35,8 +35,8 @@ mod view;
 pub use backbone::{Backbone, BackboneError, Convolution, FEATURES, bundled_digest, convolutions};
 pub use classes::{CLASS_COUNT, CLASSES, class_of_folder};
 pub use classifier::{
-    CONTRACT_FILE, Classifier, HEAD_FILE, MODEL_FILE, ModelError, ModelFiles, OnnxClassifier, Prediction, Stages,
-    measure_latency, read_contract,
+    CONTRACT_FILE, Classifier, HEAD_FILE, MODEL_FILE, ModelError, ModelFiles, OnnxClassifier, Prediction,
+    Stages, measure_latency, read_contract,
 };
 pub use contract::{Channels, Contract, Origin, Output, Preprocessing, SCHEMA, Tensor};
 pub use dataset::{DataReport, Labelled, Opened, Pair, check, held_out, labelled};

@@ -21,7 +21,8 @@ pub enum Spoil {
 
 impl Spoil {
     /// All of them.
-    pub const ALL: [Spoil; 5] = [Spoil::Blur, Spoil::LowLight, Spoil::Small, Spoil::Rotation, Spoil::Compressed];
+    pub const ALL: [Spoil; 5] =
+        [Spoil::Blur, Spoil::LowLight, Spoil::Small, Spoil::Rotation, Spoil::Compressed];
 
     /// Its name in reports.
     pub fn name(self) -> &'static str {
@@ -66,7 +67,14 @@ fn blurred(photo: &Photo) -> Photo {
 }
 
 /// Means over `2 * radius + 1` neighbours along lines of `length` pixels that lie `step` bytes apart.
-fn box_blur(rgb: &[u8], length: usize, lines: usize, step: usize, line_step: usize, radius: usize) -> Vec<u8> {
+fn box_blur(
+    rgb: &[u8],
+    length: usize,
+    lines: usize,
+    step: usize,
+    line_step: usize,
+    radius: usize,
+) -> Vec<u8> {
     let mut blurred = vec![0; rgb.len()];
     for line in 0..lines {
         for channel in 0..3 {
@@ -117,7 +125,8 @@ fn turned(photo: &Photo, angle: f32) -> Photo {
 fn between(photo: &Photo, (x, y): (f32, f32)) -> [u8; 3] {
     let (x, y) = (x.clamp(0.0, photo.width() as f32 - 1.0), y.clamp(0.0, photo.height() as f32 - 1.0));
     let (left, top) = (x as usize, y as usize);
-    let (right, bottom) = ((left + 1).min(photo.width() as usize - 1), (top + 1).min(photo.height() as usize - 1));
+    let (right, bottom) =
+        ((left + 1).min(photo.width() as usize - 1), (top + 1).min(photo.height() as usize - 1));
     let (fx, fy) = (x - left as f32, y - top as f32);
     let pixel = |x: usize, y: usize, channel: usize| {
         f32::from(photo.rgb()[3 * (y * photo.width() as usize + x) + channel])
@@ -139,8 +148,7 @@ mod tests {
         for spoil in Spoil::ALL {
             let spoilt = spoil.apply(&photo);
             assert_eq!((spoilt.width(), spoilt.height()), (photo.width(), photo.height()), "{spoil:?}");
-            let sum: u64 =
-                spoilt.rgb().iter().zip(photo.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+            let sum: u64 = spoilt.rgb().iter().zip(photo.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
             let mean = sum as f64 / photo.rgb().len() as f64;
             assert!((1.0..100.0).contains(&mean), "{spoil:?}: {mean}");
             assert_eq!(spoilt, spoil.apply(&photo));

@@ -95,9 +95,7 @@ impl Photo {
             .expect("a photo holds three bytes for each pixel");
         let mut target = Image::new(width, height, PixelType::U8x3);
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        Resizer::new()
-            .resize(&source, &mut target, &options)
-            .expect("both images have the same pixel type");
+        Resizer::new().resize(&source, &mut target, &options).expect("both images have the same pixel type");
         Photo::from_rgb(width, height, target.into_vec()).expect("an image holds three bytes for each pixel")
     }
 

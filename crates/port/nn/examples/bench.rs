@@ -33,7 +33,8 @@ fn serve(file: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
         let [threads, batch, rounds, isa] = words[..] else { return Err("four words, please".into()) };
-        let (threads, batch, rounds): (usize, usize, usize) = (threads.parse()?, batch.parse()?, rounds.parse()?);
+        let (threads, batch, rounds): (usize, usize, usize) =
+            (threads.parse()?, batch.parse()?, rounds.parse()?);
         if !engines.contains_key(isa) {
             let wanted = Isa::ALL.into_iter().find(|known| known.name() == isa);
             engines.insert(isa.to_owned(), Engine::load(file, Options { isa: wanted, side: None })?);

@@ -241,7 +241,8 @@ impl Folder {
         } else {
             return Err(unknown("convolutions in groups"));
         };
-        let (height, width) = window.output(input).ok_or_else(|| mismatch("a kernel larger than the picture"))?;
+        let (height, width) =
+            window.output(input).ok_or_else(|| mismatch("a kernel larger than the picture"))?;
         self.push(Layer {
             op,
             from: value.source,
@@ -299,13 +300,11 @@ impl Folder {
         };
         let (low, high) = match node.operator.as_str() {
             "Relu" => (0.0, f32::INFINITY),
-            _ => (
-                limit(1, "min")?.unwrap_or(f32::NEG_INFINITY),
-                limit(2, "max")?.unwrap_or(f32::INFINITY),
-            ),
+            _ => (limit(1, "min")?.unwrap_or(f32::NEG_INFINITY), limit(2, "max")?.unwrap_or(f32::INFINITY)),
         };
         let found = self.only_reader(&node.inputs[0]);
-        let (index, layer) = found.ok_or_else(|| unknown("an activation that does not follow a layer directly"))?;
+        let (index, layer) =
+            found.ok_or_else(|| unknown("an activation that does not follow a layer directly"))?;
         if layer.op == Op::Pool {
             return Err(unknown("an activation behind a mean"));
         }
@@ -319,7 +318,8 @@ impl Folder {
         if let Some(tensor) = self.constants.get(b).cloned() {
             return self.add_bias(a, &tensor);
         }
-        let ((Source::Layer(first), shape), (Source::Layer(second), other)) = (self.picture(a)?, self.picture(b)?)
+        let ((Source::Layer(first), shape), (Source::Layer(second), other)) =
+            (self.picture(a)?, self.picture(b)?)
         else {
             return Err(unknown("a sum with the network's input"));
         };
@@ -451,7 +451,12 @@ impl Folder {
     }
 }
 
-fn window(node: &Node, border: [usize; 4], kernel: (usize, usize), input: Shape) -> Result<Window, LoadError> {
+fn window(
+    node: &Node,
+    border: [usize; 4],
+    kernel: (usize, usize),
+    input: Shape,
+) -> Result<Window, LoadError> {
     let pair = |name: &str| -> Result<(usize, usize), LoadError> {
         match node.ints(name) {
             None | Some([]) => Ok((1, 1)),

@@ -125,7 +125,8 @@ impl Plan {
             Op::Dense(window) => Some(window.padded(self.input)),
             _ => None,
         });
-        let planes = planes.map(|(height, width)| height.checked_mul(width)?.checked_mul(self.input.channels));
+        let planes =
+            planes.map(|(height, width)| height.checked_mul(width)?.checked_mul(self.input.channels));
         let buffers = self.buffers.iter().map(|length| Some(*length));
         buffers.chain(planes).try_fold(0usize, |sum, length| sum.checked_add(length?))
     }

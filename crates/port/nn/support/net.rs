@@ -288,9 +288,15 @@ fn tensorflow(side: usize, kernel: usize, stride: usize) -> (usize, usize) {
 pub fn mobilenet_v2() -> Vec<u8> {
     let mut net = Net::new(3, 224, 224, 2);
     net.conv(Conv { outputs: 32, kernel: 3, stride: 2, pads: (1, 1), depthwise: false }, Act::Clip6);
-    for (expansion, outputs, repeats, stride) in
-        [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
-    {
+    for (expansion, outputs, repeats, stride) in [
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ] {
         for repeat in 0..repeats {
             block(&mut net, expansion, 3, if repeat == 0 { stride } else { 1 }, outputs, false);
         }
@@ -316,7 +322,8 @@ pub fn efficientnet_lite(number: usize) -> Vec<u8> {
     for (stage, (repeats, kernel, stride, expansion, outputs)) in stages.into_iter().enumerate() {
         let scaled: f64 = f64::from(outputs) * width;
         let outputs = ((scaled + 4.0) as usize / 8 * 8).max(8);
-        let repeats = if stage == 0 || stage == 6 { repeats } else { (repeats as f64 * depth).ceil() as usize };
+        let repeats =
+            if stage == 0 || stage == 6 { repeats } else { (repeats as f64 * depth).ceil() as usize };
         for repeat in 0..repeats {
             block(&mut net, expansion, kernel, if repeat == 0 { stride } else { 1 }, outputs, true);
         }

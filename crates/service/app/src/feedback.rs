@@ -148,7 +148,9 @@ impl Feedback {
     /// # Errors
     /// [`FeedbackError`].
     pub fn flag(&self, id: &str, time: &str) -> Result<Record, FeedbackError> {
-        self.change(id, |record| record.flagged = Some(record.flagged.take().unwrap_or_else(|| time.to_owned())))
+        self.change(id, |record| {
+            record.flagged = Some(record.flagged.take().unwrap_or_else(|| time.to_owned()))
+        })
     }
 
     /// Notes the class that somebody says is right: its name, in any spelling, or its number.
@@ -280,7 +282,11 @@ mod tests {
         let feedback = Feedback::open(folder.path(), 1 << 20).unwrap();
         assert!(feedback.keep(b"photo", &record("a-1")).unwrap());
         assert_eq!(feedback.flag("a-1", "t1").unwrap().flagged.as_deref(), Some("t1"));
-        assert_eq!(feedback.flag("a-1", "t2").unwrap().flagged.as_deref(), Some("t1"), "the first time counts");
+        assert_eq!(
+            feedback.flag("a-1", "t2").unwrap().flagged.as_deref(),
+            Some("t1"),
+            "the first time counts"
+        );
         let corrected = feedback.correct("a-1", "noodles pasta", "t3").unwrap();
         assert_eq!(corrected.correct_class.as_deref(), Some("Noodles/Pasta"));
         assert!(matches!(feedback.correct("a-1", "Beer", "t"), Err(FeedbackError::Class(_))));

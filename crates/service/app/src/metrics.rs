@@ -109,8 +109,16 @@ impl Metrics {
             self.stages.clone(),
         );
         registry.register("gourmetgram_flags", "Answers that somebody calls wrong", self.flags.clone());
-        registry.register("gourmetgram_corrections", "Classes that somebody calls right", self.corrections.clone());
-        registry.register("gourmetgram_model_swaps", "Models that took over while serving", self.swaps.clone());
+        registry.register(
+            "gourmetgram_corrections",
+            "Classes that somebody calls right",
+            self.corrections.clone(),
+        );
+        registry.register(
+            "gourmetgram_model_swaps",
+            "Models that took over while serving",
+            self.swaps.clone(),
+        );
         registry.register(
             "gourmetgram_model_swap_failures",
             "Models that were found and did not load",

@@ -132,7 +132,9 @@ async fn infer(extract::State(state): Shared, Path(which): Path<Which>, request:
             .map_err(|_| not_understood("The body is not an inference request of the protocol."))?;
         for wanted in &inference.outputs {
             if !matches!(wanted.name.as_str(), "probabilities" | "class") {
-                return Err(not_understood("There is no such output; there are `probabilities` and `class`."));
+                return Err(not_understood(
+                    "There is no such output; there are `probabilities` and `class`.",
+                ));
             }
         }
         let [input] = &inference.inputs[..] else {
@@ -152,9 +154,16 @@ async fn infer(extract::State(state): Shared, Path(which): Path<Which>, request:
 }
 
 async fn photos(state: &State, input: &Input) -> Result<(Vec<Prediction>, String), Problem> {
-    let bad = || not_understood("The input `image` is a list of photos in base64, and its shape their number.");
-    let photos: Vec<&str> =
-        input.data.as_array().ok_or_else(bad)?.iter().map(Value::as_str).collect::<Option<_>>().ok_or_else(bad)?;
+    let bad =
+        || not_understood("The input `image` is a list of photos in base64, and its shape their number.");
+    let photos: Vec<&str> = input
+        .data
+        .as_array()
+        .ok_or_else(bad)?
+        .iter()
+        .map(Value::as_str)
+        .collect::<Option<_>>()
+        .ok_or_else(bad)?;
     let shaped = matches!(input.shape[..], [count] | [count, 1] if count == photos.len());
     if photos.is_empty() || photos.len() > state.config.max_photos || !shaped || input.name != "image" {
         return Err(bad());
@@ -170,7 +179,9 @@ async fn photos(state: &State, input: &Input) -> Result<(Vec<Prediction>, String
 
 async fn tensors(state: &State, input: &Input) -> Result<(Vec<Prediction>, String), Problem> {
     let bad = || {
-        not_understood("The FP32 input must have the shape [N, 3, 224, 224], at most 8 of them, and as many finite numbers.")
+        not_understood(
+            "The FP32 input must have the shape [N, 3, 224, 224], at most 8 of them, and as many finite numbers.",
+        )
     };
     let [count @ 1..=MAX_TENSORS, 3, 224, 224] = input.shape[..] else { return Err(bad()) };
     let mut numbers = Vec::with_capacity(count * PICTURE);
@@ -201,7 +212,9 @@ fn flatten(value: &Value, limit: usize, to: &mut Vec<f32>) -> bool {
 }
 
 fn answered(which: &Which, inference: &Inference, predictions: &[Prediction], version: &str) -> Value {
-    let wanted = |name: &str| inference.outputs.is_empty() || inference.outputs.iter().any(|output| output.name == name);
+    let wanted = |name: &str| {
+        inference.outputs.is_empty() || inference.outputs.iter().any(|output| output.name == name)
+    };
     let mut outputs = Vec::new();
     if wanted("probabilities") {
         let data: Vec<f32> = predictions.iter().flat_map(|prediction| prediction.probabilities).collect();

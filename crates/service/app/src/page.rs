@@ -18,6 +18,8 @@ pub(crate) const ICON: &str = include_str!("../assets/icon.svg");
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {
+    /// The way from this page's address back to the root: `""`, or `../` for each folder.
+    root: &'a str,
     version: String,
     environment: Option<&'a str>,
     max_bytes: usize,
@@ -100,7 +102,7 @@ impl Failure {
 
 /// The page before a photo was sent.
 pub(crate) fn empty(state: &State) -> String {
-    render(state, Vec::new(), None, None)
+    render(state, "", Vec::new(), None, None)
 }
 
 /// The page with answers.
@@ -108,22 +110,29 @@ pub(crate) fn results(state: &State, mut results: Vec<Shown>) -> String {
     for (number, result) in results.iter_mut().enumerate() {
         result.number = number + 1;
     }
-    render(state, results, None, None)
+    render(state, "", results, None, None)
 }
 
-/// The page with a word of thanks.
-pub(crate) fn notice(state: &State, notice: &str) -> String {
-    render(state, Vec::new(), Some(notice), None)
+/// The page with a word of thanks; `root` leads from its address to the root.
+pub(crate) fn notice(state: &State, root: &str, notice: &str) -> String {
+    render(state, root, Vec::new(), Some(notice), None)
 }
 
-/// The page with what went wrong.
-pub(crate) fn failure(state: &State, problem: &Problem) -> String {
-    render(state, Vec::new(), None, Some(Failure::of(problem)))
+/// The page with what went wrong; `root` leads from its address to the root.
+pub(crate) fn failure(state: &State, root: &str, problem: &Problem) -> String {
+    render(state, root, Vec::new(), None, Some(Failure::of(problem)))
 }
 
-fn render(state: &State, results: Vec<Shown>, notice: Option<&str>, error: Option<Failure>) -> String {
+fn render(
+    state: &State,
+    root: &str,
+    results: Vec<Shown>,
+    notice: Option<&str>,
+    error: Option<Failure>,
+) -> String {
     let max_bytes = state.config.max_upload_bytes;
     let page = Page {
+        root,
         version: state.version(),
         environment: state.config.environment.as_deref(),
         max_bytes,

@@ -12,10 +12,12 @@ use serde_json::json;
 use crate::answer::{self, Format};
 use crate::feedback::Record;
 use crate::page;
-use crate::routes::{Shared, failed, within_deadline};
+use crate::routes::{Shared, failed_at, within_deadline};
 use crate::state::State;
 use crate::upload::not_understood;
 
+/// All of these addresses lie one folder below the root.
+const ROOT: &str = "../";
 /// Most bytes of a correction.
 const MAX_BODY: usize = 4096;
 
@@ -27,7 +29,7 @@ pub(crate) async fn show(extract::State(state): Shared, Path(id): Path<String>) 
     };
     match within_deadline(&state, work).await {
         Ok(record) => answer::json(&json!(record)),
-        Err(problem) => failed(&state, Format::Json, &problem),
+        Err(problem) => failed_at(&state, ROOT, Format::Json, &problem),
     }
 }
 
@@ -79,19 +81,21 @@ pub(crate) async fn delete(
         state.blocking(move || feedback.delete(&id)).await
     };
     match within_deadline(&state, work).await {
-        Ok(()) if format == Format::Html => answer::html(page::notice(&state, "The photo and its answer are deleted.")),
+        Ok(()) if format == Format::Html => {
+            answer::html(page::notice(&state, ROOT, "The photo and its answer are deleted."))
+        }
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(problem) => failed(&state, format, &problem),
+        Err(problem) => failed_at(&state, ROOT, format, &problem),
     }
 }
 
 fn said(state: &State, headers: &HeaderMap, outcome: Result<Record, Problem>, thanks: &str) -> Response {
     let format = Format::of(headers);
     match (outcome, format) {
-        (Ok(_), Format::Html) => answer::html(page::notice(state, thanks)),
+        (Ok(_), Format::Html) => answer::html(page::notice(state, ROOT, thanks)),
         (Ok(_), Format::Text) => answer::text(format!("{thanks}\n")),
         (Ok(record), Format::Json) => answer::json(&json!(record)),
-        (Err(problem), format) => failed(state, format, &problem),
+        (Err(problem), format) => failed_at(state, ROOT, format, &problem),
     }
 }
 
@@ -110,8 +114,10 @@ enum Word {
 }
 
 async fn class_of(request: Request) -> Result<String, Problem> {
-    let refused = || not_understood("The correction names no class: send `class=Soup` or `{\"class\": \"Soup\"}`.");
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let refused =
+        || not_understood("The correction names no class: send `class=Soup` or `{\"class\": \"Soup\"}`.");
+    let content_type =
+        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let form = content_type.starts_with("application/x-www-form-urlencoded");
     let json = content_type.starts_with("application/json");
     if form {

@@ -118,18 +118,28 @@ async fn not_found(extract::State(state): Shared, request: Request) -> Response 
     let what = format!("There is no page `{}`.", request.uri().path());
     let problem =
         Problem::new("G0715", Kind::NotFound, what).try_this("Go to `/`, or send a photo to `/predict`.");
-    failed(&state, Format::of(request.headers()), &problem)
+    failed_at(&state, &root_of(request.uri().path()), Format::of(request.headers()), &problem)
 }
 
 async fn wrong_method(extract::State(state): Shared, request: Request) -> Response {
     let what = format!("`{}` does not take {} requests.", request.uri().path(), request.method());
     let problem = Problem::new("G0716", Kind::Usage, what)
         .try_this("Send photos with POST to `/predict`; read all else with GET.");
-    failed(&state, Format::of(request.headers()), &problem)
+    failed_at(&state, &root_of(request.uri().path()), Format::of(request.headers()), &problem)
 }
 
 pub(crate) fn failed(state: &State, format: Format, problem: &Problem) -> Response {
-    answer::problem(format, problem, |problem| page::failure(state, problem))
+    failed_at(state, "", format, problem)
+}
+
+/// The same at an address from which `root` leads to the root.
+pub(crate) fn failed_at(state: &State, root: &str, format: Format, problem: &Problem) -> Response {
+    answer::problem(format, problem, |problem| page::failure(state, root, problem))
+}
+
+/// The way from an address to the root.
+fn root_of(path: &str) -> String {
+    "../".repeat(path.matches('/').count().saturating_sub(1).min(20))
 }
 
 pub(crate) async fn within_deadline<T>(

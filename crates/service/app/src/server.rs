@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use galley_ml::{CONTRACT_FILE, MODEL_FILE, Classifier, ModelError, OnnxClassifier, Photo};
+use galley_ml::{CONTRACT_FILE, Classifier, MODEL_FILE, ModelError, OnnxClassifier, Photo};
 use galley_problem::{Kind, Problem};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -107,8 +107,12 @@ impl State {
     /// Where photos and what people say of them are kept.
     pub(crate) fn feedback(&self) -> Result<&Arc<Feedback>, Problem> {
         self.feedback.as_ref().ok_or_else(|| {
-            Problem::new("G0718", Kind::NotFound, "This server keeps no photos, so nothing can be said of them.")
-                .try_this("Start it with a folder for feedback: `galley serve --feedback DIR`.")
+            Problem::new(
+                "G0718",
+                Kind::NotFound,
+                "This server keeps no photos, so nothing can be said of them.",
+            )
+            .try_this("Start it with a folder for feedback: `galley serve --feedback DIR`.")
         })
     }
 
@@ -248,15 +252,21 @@ fn stopped() -> Problem {
 impl From<FeedbackError> for Problem {
     fn from(error: FeedbackError) -> Self {
         match &error {
-            FeedbackError::Unknown(_) => Problem::new("G0719", Kind::NotFound, "There is no such prediction.")
-                .because(&error)
-                .try_this("Photos are kept for a while only; send it again to get a new identifier."),
+            FeedbackError::Unknown(_) => {
+                Problem::new("G0719", Kind::NotFound, "There is no such prediction.")
+                    .because(&error)
+                    .try_this("Photos are kept for a while only; send it again to get a new identifier.")
+            }
             FeedbackError::Class(_) => Problem::new("G0720", Kind::Usage, "There is no such class.")
                 .because(&error)
                 .try_this(format!("The classes are {}.", galley_ml::CLASSES.join(", "))),
-            FeedbackError::File { .. } => Problem::new("G0721", Kind::Io, "The folder for feedback cannot be used.")
-                .because(&error)
-                .try_this("See that the folder of `--feedback` can be written to and that the disk is not full."),
+            FeedbackError::File { .. } => Problem::new(
+                "G0721",
+                Kind::Io,
+                "The folder for feedback cannot be used.",
+            )
+            .because(&error)
+            .try_this("See that the folder of `--feedback` can be written to and that the disk is not full."),
         }
     }
 }

@@ -86,8 +86,8 @@ async fn from_form(mut form: Multipart, state: &State) -> Result<Vec<Sent>, Prob
     for _ in 0..MAX_FIELDS {
         let field = form.next_field().await.map_err(|error| broken(&error, limit))?;
         let Some(field) = field else { break };
-        let wanted =
-            matches!(field.name(), Some("file" | "image" | "photo" | "files" | "images")) || field.file_name().is_some();
+        let wanted = matches!(field.name(), Some("file" | "image" | "photo" | "files" | "images"))
+            || field.file_name().is_some();
         if !wanted {
             continue;
         }
@@ -110,7 +110,8 @@ async fn from_form(mut form: Multipart, state: &State) -> Result<Vec<Sent>, Prob
 async fn from_field(mut field: Field<'_>, state: &State) -> Result<Sent, Problem> {
     let limit = state.config.max_upload_bytes;
     let mut bytes = Bounded::new(limit, state);
-    bytes.name = field.file_name().filter(|name| !name.is_empty()).map(|name| name.chars().take(200).collect());
+    bytes.name =
+        field.file_name().filter(|name| !name.is_empty()).map(|name| name.chars().take(200).collect());
     while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error, limit))? {
         bytes.push(&chunk)?;
     }

@@ -32,7 +32,8 @@ pub fn run(args: &Evaluate, data: &Path) -> Result<Answer, Problem> {
     let spoils: &[Spoil] = if args.no_robustness { &[] } else { &Spoil::ALL };
     let rows = predict_all(&classifier, other.as_ref(), spoils, &photos)?;
     let mut skipped = Vec::new();
-    let mut predictions: Vec<Vec<Outcome>> = vec![Vec::new(); 1 + spoils.len() + usize::from(other.is_some())];
+    let mut predictions: Vec<Vec<Outcome>> =
+        vec![Vec::new(); 1 + spoils.len() + usize::from(other.is_some())];
     for (photo, row) in photos.iter().zip(rows) {
         match row {
             Ok(row) => {
@@ -157,7 +158,10 @@ fn tell(report: &Report) {
     let (low, high) = report.accuracy_interval;
     let mut lines = vec![
         format!("{} on {}", report.model, report.data),
-        format!("accuracy     {:.4} ({} of {}; 95% interval {low:.4} to {high:.4})", report.accuracy, report.correct, report.examples),
+        format!(
+            "accuracy     {:.4} ({} of {}; 95% interval {low:.4} to {high:.4})",
+            report.accuracy, report.correct, report.examples
+        ),
         format!("top 2, top 3 {:.4} {:.4}", report.top2_accuracy, report.top3_accuracy),
         format!("macro F1     {:.4}", report.macro_f1),
         format!("ece          {:.4}", report.ece),
@@ -179,7 +183,10 @@ fn tell(report: &Report) {
         ));
     }
     if let Some(times) = &report.latency {
-        lines.push(format!("latency      p50 {:.2} ms, p99 {:.2} ms; {}", times.p50_ms, times.p99_ms, report.runtime));
+        lines.push(format!(
+            "latency      p50 {:.2} ms, p99 {:.2} ms; {}",
+            times.p50_ms, times.p99_ms, report.runtime
+        ));
     }
     lines.extend(report.skipped.iter().map(|file| format!("left out: {file}")));
     lines.iter().for_each(|line| voice::data(line));

@@ -24,7 +24,10 @@ pub async fn run(global: &Global, args: Export) -> Result<Answer, Problem> {
     let model = model_name(&ground).await?;
     let (found, wanted) = match &args.model_version {
         Some(version) => (tracking.get_version(&model, version).await, format!("version {version}")),
-        None => (tracking.version_by_alias(&model, &args.stage).await, format!("version with the alias `{}`", args.stage)),
+        None => (
+            tracking.version_by_alias(&model, &args.stage).await,
+            format!("version with the alias `{}`", args.stage),
+        ),
     };
     let Some(version) = found.map_err(failed)? else {
         return Err(Problem::new("G0744", Kind::NotFound, format!("There is no {wanted} of `{model}`."))
@@ -42,7 +45,8 @@ pub async fn run(global: &Global, args: Export) -> Result<Answer, Problem> {
         std::fs::write(&path, bytes).map_err(|e| crate::io(&path, "writing", &e))?;
     }
     // What was written is what can be served.
-    galley_ml::OnnxClassifier::load(&args.out).map_err(|e| crate::steps::ml_problem("checking the model", &e))?;
+    galley_ml::OnnxClassifier::load(&args.out)
+        .map_err(|e| crate::steps::ml_problem("checking the model", &e))?;
     voice::data(&format!("{model} version {} in {}.", version.version, args.out.display()));
     Ok(Answer::Yes)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use galley_ml::{Labelled, Photo, PhotoLimits, Spoil, Split, check, held_out, labelled};
+use galley_ml::{Labelled, Photo, PhotoLimits, Split, Spoil, check, held_out, labelled};
 
 use crate::picture;
 
@@ -51,7 +51,9 @@ fn copies_near_copies_and_broken_files_are_found() {
     assert_eq!((report.photos, opened.len(), report.unusable.len()), (5, 5, 1));
     assert_eq!(report.duplicates.len(), 2, "{report:?}");
     assert_eq!(report.contradictions.len(), 1);
-    assert!(report.leaks.iter().any(|pair| pair.one.ends_with("near.png") || pair.other.ends_with("near.png")));
+    assert!(
+        report.leaks.iter().any(|pair| pair.one.ends_with("near.png") || pair.other.ends_with("near.png"))
+    );
     assert_eq!(report.classes["train"]["Egg"], 3);
     assert!(opened.iter().all(|photo| photo.size.0 > 0));
     let (again, _) = check(photos, &PhotoLimits::default(), 1, |_, _| {}).unwrap();

@@ -57,7 +57,8 @@ impl Band {
 /// `WIDE * V::LANES` outputs.
 #[inline(always)]
 pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const WIDE: usize, const TABLE: bool>(band: &Band) {
-    let Band { input, input_stride, offsets, depth, weight, bias, output, output_stride, residual, .. } = *band;
+    let Band { input, input_stride, offsets, depth, weight, bias, output, output_stride, residual, .. } =
+        *band;
     // SAFETY: the caller's promise; indices stay below `ROWS`, `WIDE` and `depth`.
     unsafe {
         let mut sums = [[V::splat(0.0); WIDE]; ROWS];

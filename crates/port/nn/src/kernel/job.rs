@@ -50,7 +50,8 @@ impl Claims {
         let own = chunks * member / threads;
         (own..chunks).chain(0..own).find(|chunk| {
             let bit = 1 << chunk;
-            self.begun.load(Ordering::Relaxed) & bit == 0 && self.begun.fetch_or(bit, Ordering::Relaxed) & bit == 0
+            self.begun.load(Ordering::Relaxed) & bit == 0
+                && self.begun.fetch_or(bit, Ordering::Relaxed) & bit == 0
         })
     }
 }
@@ -168,7 +169,9 @@ fn units(step: &Packed, kernels: &Kernels) -> usize {
         Kind::Dense { .. } => step.output.height,
         Kind::Pointwise { by_panel: true, panels, .. } => panels.len(),
         Kind::Pointwise { tiles, .. } => tiles.count,
-        Kind::Depthwise { rows, .. } => step.output.height.div_ceil(*rows) * (step.output.stride() / kernels.lanes),
+        Kind::Depthwise { rows, .. } => {
+            step.output.height.div_ceil(*rows) * (step.output.stride() / kernels.lanes)
+        }
         Kind::Pool => 1,
     }
 }

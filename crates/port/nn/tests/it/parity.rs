@@ -12,7 +12,11 @@ fn expected(file: &[u8], shape: [usize; 4], input: &[f32], flat: bool) -> Vec<f3
     let value = Value::from_shape(shape.as_slice(), input.to_vec()).unwrap();
     let (from, to) = (model.input_ids()[0], model.output_ids()[0]);
     let [result] = model.run_n(vec![(from, value.into())], [to], None).unwrap();
-    if flat { result.into_shape_vec::<f32, 2>().unwrap().1 } else { result.into_shape_vec::<f32, 4>().unwrap().1 }
+    if flat {
+        result.into_shape_vec::<f32, 2>().unwrap().1
+    } else {
+        result.into_shape_vec::<f32, 4>().unwrap().1
+    }
 }
 
 fn available() -> impl Iterator<Item = Isa> {
@@ -101,14 +105,20 @@ type Choice = (u8, usize, usize, usize, (usize, usize), u8);
 fn build(channels: usize, height: usize, width: usize, norm: bool, choices: &[Choice]) -> (Vec<u8>, bool) {
     let mut net = Net::new(channels, height, width, 77);
     net.batch_norm = norm;
-    net.conv(Conv { outputs: 5, kernel: 3, stride: 1 + width % 2, pads: (1, 1), depthwise: false }, Act::Relu);
+    net.conv(
+        Conv { outputs: 5, kernel: 3, stride: 1 + width % 2, pads: (1, 1), depthwise: false },
+        Act::Relu,
+    );
     let mut same: Option<(String, [usize; 3])> = None;
     for (kind, outputs, kernel, stride, pads, act) in choices {
         let act = [Act::None, Act::Relu, Act::Clip6][usize::from(*act % 3)];
         let [now, height, width] = net.now.1;
         let plain = Conv { outputs: *outputs, kernel: 1, stride: 1, pads: (0, 0), depthwise: false };
         if kind % 3 == 0 && height.min(width) + pads.0 + pads.1 >= *kernel {
-            net.conv(Conv { outputs: now, kernel: *kernel, stride: *stride, pads: *pads, depthwise: true }, act);
+            net.conv(
+                Conv { outputs: now, kernel: *kernel, stride: *stride, pads: *pads, depthwise: true },
+                act,
+            );
         } else if kind % 3 == 1 {
             net.conv(plain, act);
         } else {
@@ -123,7 +133,7 @@ fn build(channels: usize, height: usize, width: usize, norm: bool, choices: &[Ch
             same = Some(net.now.clone());
         }
     }
-    let pooled = choices.len() % 2 == 0;
+    let pooled = choices.len().is_multiple_of(2);
     if pooled {
         net.pool();
         net.linear(1 + choices.len() * 9);

@@ -32,8 +32,13 @@ async fn an_answer_can_be_flagged_corrected_and_deleted() {
         let response = app.post_body(&format!("/correct-label/{id}"), content_type, body.into()).await;
         assert_eq!(read(response).await["correctClass"], "Soup", "{body}");
     }
-    let response = app.post_body(&format!("/correct-label/{id}"), "application/json", br#"{"class":"Beer"}"#.to_vec()).await;
-    assert_eq!((response.status(), read(response).await["error"]["code"].clone()), (StatusCode::BAD_REQUEST, json!("G0720")));
+    let response = app
+        .post_body(&format!("/correct-label/{id}"), "application/json", br#"{"class":"Beer"}"#.to_vec())
+        .await;
+    assert_eq!(
+        (response.status(), read(response).await["error"]["code"].clone()),
+        (StatusCode::BAD_REQUEST, json!("G0720"))
+    );
     let metrics = app.get("/metrics", "*/*").await.text().await.unwrap();
     assert!(metrics.contains(r#"gourmetgram_corrections_total{class="Soup"} 4"#), "{metrics}");
 
@@ -51,9 +56,15 @@ async fn a_form_without_a_script_leads_to_thanks() {
     let action = page.split("action=\"").find(|part| part.starts_with("correct-label/")).unwrap();
     let path = action.split('"').next().unwrap();
     let request = app.client.post(format!("{}/{path}", app.address)).header("accept", "text/html");
-    let thanks = request.header("content-type", "application/x-www-form-urlencoded").body("class=Rice").send().await.unwrap();
+    let thanks = request
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("class=Rice")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(thanks.status(), StatusCode::OK);
-    assert!(thanks.text().await.unwrap().contains("The right class is noted."));
+    let page = thanks.text().await.unwrap();
+    assert!(page.contains("The right class is noted.") && page.contains(r#"href="../assets/app.css""#));
 }
 
 #[tokio::test]
@@ -62,7 +73,10 @@ async fn without_a_folder_nothing_is_kept() {
     let answer = read(app.post_form("/predict", "file", sample_png(), "*/*").await).await;
     assert!(answer.get("id").is_none());
     let response = app.post_body("/flag/x", "text/plain", Vec::new()).await;
-    assert_eq!((response.status(), read(response).await["error"]["code"].clone()), (StatusCode::NOT_FOUND, json!("G0718")));
+    assert_eq!(
+        (response.status(), read(response).await["error"]["code"].clone()),
+        (StatusCode::NOT_FOUND, json!("G0718"))
+    );
     let page = app.post_form("/predict", "file", sample_png(), "text/html").await.text().await.unwrap();
     assert!(page.contains("The photo was not kept.") && !page.contains("correct-label"));
 }

@@ -71,11 +71,16 @@ fn photos() -> Vec<Vec<u8>> {
 fn request(noise: &mut Noise, photos: &[Vec<u8>]) -> Request<Body> {
     let mut body = photos[noise.below(photos.len())].clone();
     noise.spoil(&mut body);
-    let path = ["/predict", "/v1/predict", "/", "/v2/models/gourmetgram/infer", "/correct-label/x", "/flag/x"][noise.below(6)];
-    let mut content_type = ["image/jpeg", "image/png", "application/octet-stream", "text/plain", "", "*/*"][noise.below(6)].to_owned();
+    let path =
+        ["/predict", "/v1/predict", "/", "/v2/models/gourmetgram/infer", "/correct-label/x", "/flag/x"]
+            [noise.below(6)];
+    let mut content_type = ["image/jpeg", "image/png", "application/octet-stream", "text/plain", "", "*/*"]
+        [noise.below(6)]
+    .to_owned();
     match noise.below(4) {
         0 => {
-            let mut form = b"--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n".to_vec();
+            let mut form =
+                b"--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n".to_vec();
             form.extend(&body);
             form.extend(b"\r\n--b--\r\n");
             if noise.below(3) == 0 {
@@ -103,7 +108,8 @@ fn request(noise: &mut Noise, photos: &[Vec<u8>]) -> Request<Body> {
     let method = ["POST", "POST", "POST", "PUT", "DELETE", "GET"][noise.below(6)];
     let accept = ["*/*", "text/html", "text/plain", "application/json;q=x", ",,,"][noise.below(5)];
     let request = Request::builder().method(method).uri(path).header("accept", accept);
-    let request = if content_type.is_empty() { request } else { request.header("content-type", content_type) };
+    let request =
+        if content_type.is_empty() { request } else { request.header("content-type", content_type) };
     request.body(Body::from(body)).unwrap()
 }
 
@@ -116,7 +122,8 @@ fn peak_mib() -> Option<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_requests_are_refused_or_answered() {
     #[allow(clippy::disallowed_methods, reason = "a test is told how long it may take")]
-    let count = std::env::var("GALLEY_HOSTILE_REQUESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(REQUESTS);
+    let count =
+        std::env::var("GALLEY_HOSTILE_REQUESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(REQUESTS);
     let folder = tempfile::tempdir().unwrap();
     let config = Config {
         feedback_dir: Some(folder.path().to_owned()),
@@ -142,7 +149,8 @@ async fn mutated_requests_are_refused_or_answered() {
     if let Some(peak) = peak_mib() {
         assert!(peak < 1500, "{peak} MiB");
     }
-    let kept: u64 = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
+    let kept: u64 =
+        std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
     assert!(kept <= 1 << 20, "{kept}");
 }
 

@@ -76,9 +76,11 @@ async fn the_open_inference_protocol_is_spoken() {
     assert_eq!(answer["outputs"][0]["shape"], json!([1, 11]));
     assert!(CLASSES.contains(&answer["outputs"][1]["data"][0].as_str().unwrap()));
 
-    let tensor = |value: f32| json!({ "inputs": [
+    let tensor = |value: f32| {
+        json!({ "inputs": [
         { "name": "input", "datatype": "FP32", "shape": [1, 3, 224, 224], "data": vec![value; 3 * 224 * 224] }
-    ], "outputs": [{ "name": "probabilities" }] });
+    ], "outputs": [{ "name": "probabilities" }] })
+    };
     let answer = read(infer(tensor(0.25)).await).await;
     assert_eq!(answer["outputs"].as_array().unwrap().len(), 1);
     let sum: f64 = answer["outputs"][0]["data"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum();
@@ -107,7 +109,8 @@ async fn the_description_names_routes_that_there_are() {
         let path = path.replace("{id}", "x").replace("{model}", "gourmetgram").replace("{version}", "3");
         for method in operations.as_object().unwrap().keys() {
             let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let response = app.client.request(method.clone(), format!("{}{path}", app.address)).send().await.unwrap();
+            let response =
+                app.client.request(method.clone(), format!("{}{path}", app.address)).send().await.unwrap();
             let status = response.status();
             assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
             if status == StatusCode::NOT_FOUND {

@@ -101,7 +101,8 @@ async fn twenty_swaps_under_load_drop_no_request() {
             tokio::spawn(async move {
                 let (client, mut answered) = (reqwest::Client::new(), 0);
                 while !stop.is_cancelled() {
-                    let request = client.post(format!("{address}/predict")).header("content-type", "image/png");
+                    let request =
+                        client.post(format!("{address}/predict")).header("content-type", "image/png");
                     let response = request.body(crate::support::sample_png()).send().await.unwrap();
                     assert_eq!(response.status(), StatusCode::OK);
                     answered += 1;
