@@ -381,9 +381,9 @@ impl Life {
             match volumes::prepare(&source, &dir).await {
                 Ok(volumes) => return Ok(Some(volumes)),
                 Err(VolumeError::NotYet(message)) => {
-                    events
-                        .warn(&self.cx, "FailedMount", &format!("MountVolume.SetUp failed for {message}"))
-                        .await;
+                    let message = format!("MountVolume.SetUp failed for {message}");
+                    self.tell_waiting(&message);
+                    events.warn(&self.cx, "FailedMount", &message).await;
                 }
                 Err(VolumeError::Unsupported(message)) => {
                     events.warn(&self.cx, "FailedMount", &message).await;
@@ -406,6 +406,17 @@ impl Life {
             fetched = artifacts::fetch(&self.cx, &self.pod, volumes, dir) => Some(fetched),
             () = self.termination.begun() => None,
         }
+    }
+
+    /// Says of every container that has not begun what it waits for.
+    fn tell_waiting(&self, why: &str) {
+        self.board.update(|state| {
+            for record in &mut state.containers {
+                if let Doing::Waiting { message, .. } = &mut record.doing {
+                    *message = Some(why.to_owned());
+                }
+            }
+        });
     }
 
     async fn pause(&self) -> bool {
