@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -43,9 +44,8 @@ def argo(*words, expect=0, holds=(), within=60, env=None):
     """Gives a command; `holds` must be in what it says."""
     global failures
     try:
-        done = subprocess.run([args.argo, *words, "--no-color"] if words[0] in ("get", "logs", "submit") else [args.argo, *words],
-                              capture_output=True, text=True, timeout=within, env=env or environment, cwd=work)
-        code, text = done.returncode, done.stdout + done.stderr
+        done = subprocess.run([args.argo, *words], capture_output=True, text=True, timeout=within, env=env or environment, cwd=work)
+        code, text = done.returncode, re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
     except subprocess.TimeoutExpired as late:
         code, text = -1, f"not within {within} s: {late.stdout}"
     good = (code == 0) == (expect == 0) and all(one in text for one in holds)
@@ -87,7 +87,7 @@ try:
     argo("resubmit", "bad", "-o", "name", holds=["bad-"])
     argo("submit", "waits.yaml")
     for _ in range(300):
-        if "ask" in argo("get", "waits"):
+        if failures or "ask" in argo("get", "waits"):
             break
         time.sleep(0.1)
     argo("resume", "waits", holds=["resumed"])

@@ -294,7 +294,14 @@ impl Screen {
     fn new(quiet: bool, log: bool) -> Screen {
         // Lines of containers and a tree that moves would tear each other apart.
         let terminal = !quiet && !log && std::io::stderr().is_terminal();
-        Screen { quiet, terminal, height: 0, begun: Instant::now(), phases: BTreeMap::new(), told: BTreeSet::new() }
+        Screen {
+            quiet,
+            terminal,
+            height: 0,
+            begun: Instant::now(),
+            phases: BTreeMap::new(),
+            told: BTreeSet::new(),
+        }
     }
 
     /// Elsewhere than on a terminal: a line for each node that has ended.
