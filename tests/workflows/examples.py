@@ -25,7 +25,7 @@ DROP = {"id", "startedAt", "finishedAt", "resourcesDuration", "estimatedDuration
 FACTS = ("type", "phase", "templateName", "boundary", "children", "outboundNodes", "nodeFlag", "inputs", "displayName")
 # Recordings that drew by chance: another branch is as right.
 CHANCE = {"coinflip", "conditional-parameters", "dag-conditional-parameters", "dag-conditional-artifacts", "retry-container",
-          "retry-script", "parameter-aggregation-dag", "expression-reusing-verbose-snippets"}
+          "retry-script", "scripts-python", "scripts-bash", "parameter-aggregation-dag", "expression-reusing-verbose-snippets"}
 
 
 def tree(workflow, name):

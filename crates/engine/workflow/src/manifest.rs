@@ -230,7 +230,7 @@ impl Run<'_> {
         let mut main = script.container.clone();
         if !script.source.is_empty() {
             annotations.insert(ANNOTATION_SCRIPT.to_owned(), script.source.clone().into());
-            staged.push(json!({"path": "script", "fieldRef": {"fieldPath": format!("metadata.annotations['{ANNOTATION_SCRIPT}']")}}));
+            staged.push(json!({"path": "script", "mode": 0o755, "fieldRef": {"fieldPath": format!("metadata.annotations['{ANNOTATION_SCRIPT}']")}}));
             push(&mut main, "volumeMounts", json!({"name": STAGING, "mountPath": STAGING_PATH}));
             push(&mut main, "args", format!("{STAGING_PATH}/script").into());
         }

@@ -65,7 +65,7 @@ impl House {
         let mut listeners = Listeners::bind(state, args.ports).await?;
         let ports = listeners.ports();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut supervisor = Supervisor::new(shutdown);
+        let mut supervisor = Supervisor::new(shutdown.clone());
 
         let migrations = [galley_apiserver::MIGRATION, galley_store::tracking::MIGRATION];
         let database = Database::open(&state.path("galley.db"), &migrations)
@@ -159,7 +159,7 @@ impl House {
                 .map_err(|e| failed("preparing gitops", &e))?;
             move |stop| service.run(stop)
         });
-        let argo = crate::commands::workflow::argo::router(&client, &tokens, state.root());
+        let argo = crate::commands::workflow::argo::router(&client, &tokens, state.root(), shutdown.clone());
         supervisor.serve("argo", listeners.take("argo")?, argo);
         gateway(&mut listeners, &mut supervisor, &client, pods, &clock)?;
         let endpoints = own_endpoints(&ports);

@@ -16,10 +16,10 @@ struct Bench {
 
 /// A folder with a root file system, or `None` where there is no static busybox.
 fn bench() -> Option<Bench> {
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|path| path.is_file());
-    let is_static = |path: &PathBuf| {
-        Command::new("ldd").arg(path).output().is_ok_and(|said| !said.status.success())
-    };
+    let busybox =
+        ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|path| path.is_file());
+    let is_static =
+        |path: &PathBuf| Command::new("ldd").arg(path).output().is_ok_and(|said| !said.status.success());
     let Some(busybox) = busybox.filter(is_static) else {
         #[expect(clippy::disallowed_macros, reason = "a skipped test must say so")]
         {
@@ -78,7 +78,9 @@ const HEAD: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\n";
 #[test]
 fn steps_results_items_and_outputs() {
     let Some(bench) = bench() else { return };
-    let yaml = format!("{HEAD}{}", r#"
+    let yaml = format!(
+        "{HEAD}{}",
+        r#"
 metadata: {generateName: many-}
 spec:
   entrypoint: main
@@ -112,7 +114,8 @@ spec:
     container: {image: busybox, command: [sh, -c, "exit 7"]}
   - name: bye
     container: {image: busybox, command: [echo, "{{workflow.status}}"]}
-"#);
+"#
+    );
     let workflow = bench.json(&yaml, &["-p", "who=somebody"]);
     assert_eq!(workflow["status"]["phase"], "Succeeded", "{:#}", workflow["status"]);
     assert_eq!(workflow["metadata"]["labels"]["workflows.argoproj.io/completed"], "true");
@@ -129,7 +132,9 @@ spec:
 #[test]
 fn artifacts_daemons_sidecars_and_sets() {
     let Some(bench) = bench() else { return };
-    let yaml = format!("{HEAD}{}", r#"
+    let yaml = format!(
+        "{HEAD}{}",
+        r#"
 metadata: {name: hands}
 spec:
   entrypoint: main
@@ -187,7 +192,8 @@ spec:
     inputs: {parameters: [{name: ip}]}
     container: {image: busybox, command: [wget, -qO, /tmp/x, "http://{{inputs.parameters.ip}}:8080/x"]}
     outputs: {parameters: [{name: x, valueFrom: {path: /tmp/x}}]}
-"#);
+"#
+    );
     let workflow = bench.json(&yaml, &[]);
     assert_eq!(workflow["status"]["phase"], "Succeeded", "{:#}", workflow["status"]);
     let first = |name: &str| node(&workflow, name)["outputs"]["parameters"][0]["value"].clone();
@@ -202,10 +208,16 @@ spec:
 #[test]
 fn a_failing_workflow_says_so() {
     let Some(bench) = bench() else { return };
-    let yaml = format!("{HEAD}metadata: {{generateName: bad-}}\nspec:\n  entrypoint: main\n  templates:\n  - name: main\n    container: {{image: busybox, command: [sh, -c, 'echo went wrong; exit 3']}}\n");
+    let yaml = format!(
+        "{HEAD}metadata: {{generateName: bad-}}\nspec:\n  entrypoint: main\n  templates:\n  - name: main\n    container: {{image: busybox, command: [sh, -c, 'echo went wrong; exit 3']}}\n"
+    );
     let output = bench.run(&yaml, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("went wrong") && said(&output).contains("exit code 3"), "{}", said(&output));
+    assert!(
+        said(&output).contains("went wrong") && said(&output).contains("exit code 3"),
+        "{}",
+        said(&output)
+    );
     let wrong = bench.run(&yaml.replace("entrypoint: main", "entrypoint: nowhere"), &[]);
     assert_eq!(wrong.status.code(), Some(65), "{}", said(&wrong));
     assert!(said(&wrong).contains("workflow.yaml:5:"), "{}", said(&wrong));
@@ -222,7 +234,9 @@ fn a_failing_workflow_says_so() {
 #[test]
 fn an_interrupt_cleans_up_and_a_killed_run_goes_on() {
     let Some(bench) = bench() else { return };
-    let yaml = format!("{HEAD}{}", r#"
+    let yaml = format!(
+        "{HEAD}{}",
+        r#"
 metadata: {name: long}
 spec:
   entrypoint: main
@@ -236,10 +250,16 @@ spec:
     outputs: {parameters: [{name: t, valueFrom: {path: /tmp/t}}]}
   - name: wait
     container: {image: busybox, command: [sleep, "2"]}
-"#);
+"#
+    );
     let state = bench.dir.path().join("state");
     let path = state.to_str().unwrap();
-    let mut child = bench.command(&yaml, &["--state", path]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = bench
+        .command(&yaml, &["--state", path])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     wait_for_line(&mut child, "once Succeeded");
     child.kill().unwrap();
     child.wait().unwrap();
@@ -248,7 +268,8 @@ spec:
         .arg(format!("*={}", bench.dir.path().join("rootfs").display()))
         .output()
         .unwrap();
-    let workflow: Value = serde_json::from_slice(&again.stdout).unwrap_or_else(|_| panic!("{}", said(&again)));
+    let workflow: Value =
+        serde_json::from_slice(&again.stdout).unwrap_or_else(|_| panic!("{}", said(&again)));
     assert_eq!(workflow["status"]["phase"], "Succeeded");
     assert_eq!(workflow["status"]["nodes"].as_object().unwrap().len(), 5);
 

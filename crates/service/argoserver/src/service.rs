@@ -15,6 +15,7 @@ use galley_problem::Problem;
 use kube::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::check::Noun;
 use crate::error::{Code, Refusal};
@@ -100,6 +101,8 @@ pub struct Deps {
     pub client: Client,
     /// The room that runs workflows.
     pub actions: Arc<dyn Actions>,
+    /// Ends the streams that are open.
+    pub shutdown: CancellationToken,
     /// Whose token this is, if it is valid.
     pub authorize: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
 }
@@ -109,6 +112,7 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) client: Client,
     pub(crate) actions: Arc<dyn Actions>,
+    pub(crate) shutdown: CancellationToken,
     pub(crate) streams: Arc<tokio::sync::Semaphore>,
     authorize: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
 }
@@ -128,8 +132,8 @@ impl Service {
     /// Prepares the routes.
     pub fn new(config: Config, deps: Deps) -> Service {
         let streams = Arc::new(tokio::sync::Semaphore::new(config.streams.max(1)));
-        let Deps { client, actions, authorize } = deps;
-        Service { context: Arc::new(Context { config, client, actions, streams, authorize }) }
+        let Deps { client, actions, shutdown, authorize } = deps;
+        Service { context: Arc::new(Context { config, client, actions, shutdown, streams, authorize }) }
     }
 
     /// All routes, behind the door.

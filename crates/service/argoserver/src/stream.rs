@@ -38,11 +38,16 @@ pub(crate) fn respond(
         };
         if events { format!("data: {value}\n\n") } else { format!("{value}\n") }
     };
+    let shutdown = cx.shutdown.clone();
     let lines = async_stream::stream! {
         let _held = held;
         let mut results = std::pin::pin!(results);
         loop {
-            match tokio::time::timeout(QUIET, results.next()).await {
+            let next = tokio::select! {
+                next = tokio::time::timeout(QUIET, results.next()) => next,
+                () = shutdown.cancelled() => return,
+            };
+            match next {
                 Ok(Some(result)) => yield Ok::<_, std::convert::Infallible>(Bytes::from(line(result))),
                 Ok(None) => return,
                 // An empty line means nothing in both forms.

@@ -14,6 +14,7 @@ use galley_units::SystemClock;
 use galley_workflow::{NodeSelector, RetryOptions};
 use galley_workflows::{ArtifactStore, NodeChange};
 use kube::Client;
+use tokio_util::sync::CancellationToken;
 
 use super::artifacts::store_of;
 
@@ -23,12 +24,18 @@ struct Verbs {
 }
 
 /// All routes of Argo Server's API over this API server and this state folder.
-pub fn router(client: &Client, tokens: &TokenAuthority, state: &Path) -> axum::Router {
+pub fn router(
+    client: &Client,
+    tokens: &TokenAuthority,
+    state: &Path,
+    shutdown: CancellationToken,
+) -> axum::Router {
     let verbs = Verbs { client: client.clone(), store: store_of(state) };
     let tokens = tokens.clone();
     let deps = Deps {
         client: client.clone(),
         actions: Arc::new(verbs),
+        shutdown,
         authorize: Arc::new(move |token| tokens.verify(token).map(|user| user.name)),
     };
     Service::new(Config::default(), deps).router()

@@ -287,13 +287,21 @@ struct Screen {
     height: usize,
     begun: Instant,
     phases: BTreeMap<String, (String, Instant)>,
+    told: BTreeSet<(String, String)>,
 }
 
 impl Screen {
     fn new(quiet: bool, log: bool) -> Screen {
         // Lines of containers and a tree that moves would tear each other apart.
         let terminal = !quiet && !log && std::io::stderr().is_terminal();
-        Screen { quiet, terminal, height: 0, begun: Instant::now(), phases: BTreeMap::new() }
+        Screen {
+            quiet,
+            terminal,
+            height: 0,
+            begun: Instant::now(),
+            phases: BTreeMap::new(),
+            told: BTreeSet::new(),
+        }
     }
 
     /// Elsewhere than on a terminal: a line for each node that has ended.
@@ -303,6 +311,7 @@ impl Screen {
         for (id, node) in nodes {
             let phase = text(node, &["phase"]);
             let now = Instant::now();
+            self.waiting(id, node, &phase);
             let before = self.phases.get(id).cloned();
             if before.as_ref().is_some_and(|(before, _)| *before == phase) {
                 continue;
@@ -328,6 +337,18 @@ impl Screen {
                 mark(&phase),
                 text(node, &["displayName"])
             ));
+        }
+    }
+
+    /// Says why a node does not begin, once for each reason: what is missing may never come.
+    fn waiting(&mut self, id: &str, node: &Value, phase: &str) {
+        let message = text(node, &["message"]);
+        let usual = ["", "ContainerCreating", "PodInitializing"].contains(&message.as_str());
+        if self.quiet || self.terminal || phase != "Pending" || usual {
+            return;
+        }
+        if self.told.insert((id.to_owned(), message.clone())) {
+            voice::talk(&format!("{} {} waits: {message}", mark(phase), text(node, &["displayName"])));
         }
     }
 

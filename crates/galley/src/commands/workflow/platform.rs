@@ -128,6 +128,8 @@ pub struct Platform {
     pub ca_pem: String,
     /// Where the API listens.
     pub api: SocketAddr,
+    /// Cancelled when everything stops.
+    pub shutdown: CancellationToken,
 }
 
 impl Platform {
@@ -156,7 +158,8 @@ impl Platform {
         );
         let (sandbox, report) = sandbox.map_err(|e| e.to_problem())?;
         let Server { server, database, tokens, authority } = server?;
-        let mut supervisor = Supervisor::new(CancellationToken::new());
+        let shutdown = CancellationToken::new();
+        let mut supervisor = Supervisor::new(shutdown.clone());
         let client = server.client("default");
         let api = serve(&server, &tokens, &authority, &mut supervisor, folders.api_port).await?;
         let config = galley_workloads::Config {
@@ -190,7 +193,7 @@ impl Platform {
         supervisor.start("workflows", move |stop| workflows.run(stop));
         let ca_pem = authority.ca_pem().to_owned();
         let Report { mode: isolation, notices } = report;
-        Ok(Platform { client, supervisor, database, notices, isolation, tokens, ca_pem, api })
+        Ok(Platform { client, supervisor, database, notices, isolation, tokens, ca_pem, api, shutdown })
     }
 
     /// The API, in process.

@@ -40,7 +40,8 @@ pub async fn run(global: &Global, args: Serve) -> Result<Answer, Problem> {
     let port = listener.local_addr().map_or(args.argo_port, |address| address.port());
     let folders = Folders::locked(&root, args.api_port);
     let mut platform = Platform::start(&folders, images, args.isolation).await?;
-    platform.serve("argo", listener, argo::router(&platform.client(), &platform.tokens, &root));
+    let router = argo::router(&platform.client(), &platform.tokens, &root, platform.shutdown.clone());
+    platform.serve("argo", listener, router);
     for namespace in &args.namespaces {
         objects::ensure_namespace(&platform.client(), namespace).await?;
     }

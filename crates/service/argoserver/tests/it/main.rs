@@ -95,6 +95,7 @@ fn room() -> Room {
     let deps = Deps {
         client: client.clone(),
         actions: Arc::clone(&noted) as Arc<dyn Actions>,
+        shutdown: Default::default(),
         authorize: Arc::new(|token| (token == "good").then(|| "system:serviceaccount:default:me".to_owned())),
     };
     Room { router: Service::new(Config::default(), deps).router(), noted, client, _dir: dir }

@@ -17,7 +17,7 @@ use super::rules::{
     Restart, command, grace, kubernetes_duration, pull_policy, repository, stop_signal, user,
 };
 use super::volumes::Volumes;
-use super::{artifacts, collect};
+use super::{artifacts, collect, order};
 use crate::events::Events;
 use crate::images::PreparedImage;
 use crate::logs::{Live, pod_folder};
@@ -130,8 +130,9 @@ impl Task {
             leftover = ended.id.clone().map(|id| Leftover { log: self.log_path(), id });
             let code = ended.state.exit_code;
             let again_then = !self.termination.is_begun() && self.restart.applies(code);
-            if !again_then && self.is_main() {
-                self.hand_back(&ended.state, leftover.as_ref()).await;
+            // With others beside it the pod's work is done only when they have ended, too.
+            if !again_then && self.is_main() && order::is_last(&self.shared.pod) {
+                hand_back(&self.shared, &ended.state, leftover.as_ref()).await;
             }
             self.shared.board.update_record(self.index, |record| {
                 record.doing = Doing::Ended(ended.state);
@@ -152,41 +153,6 @@ impl Task {
 
     fn is_main(&self) -> bool {
         self.container.name == collect::MAIN && self.shared.board.record(self.index).role == Role::Main
-    }
-
-    /// Hands back what was asked for. The container's end is told only after that: whoever sees it finds everything,
-    /// and what was handed back is not made again when Galley is killed in between.
-    async fn hand_back(&self, ended: &ContainerStateTerminated, leftover: Option<&Leftover>) {
-        let (shared, pod) = (&*self.shared, &*self.shared.pod);
-        if !collect::is_asked(pod) || shared.quiet.is_cancelled() || shared.cx.sandbox.is_gone() {
-            return;
-        }
-        let kept = match leftover {
-            Some(left) => artifacts::keep(&shared.cx, pod, &left.id, &shared.dir).await,
-            None => None,
-        };
-        for attempt in 1..=COLLECT_ATTEMPTS {
-            let written = match leftover {
-                Some(left) => {
-                    collect::collect(&shared.cx, pod, (&left.id, &left.log), kept.as_ref(), ended).await
-                }
-                None => collect::collect_nothing(&shared.cx, pod).await,
-            };
-            let Err(error) = written else {
-                shared.board.update(|state| state.handed_back = true);
-                return;
-            };
-            tracing::warn!(
-                pod = name_of(&pod.metadata),
-                attempt,
-                error = &error as &dyn std::error::Error,
-                "could not hand back files"
-            );
-            tokio::select! {
-                () = tokio::time::sleep(RETRY) => {}
-                () = shared.quiet.cancelled() => return,
-            }
-        }
     }
 
     fn longer(&self, pause: Duration) -> Duration {
@@ -507,6 +473,45 @@ impl Task {
         let dir = self.shared.dir.join("containers").join(id);
         if let Err(error) = self.shared.cx.sandbox.remove_container(id, &dir).await {
             tracing::debug!(id, error = &error as &dyn std::error::Error, "could not remove a container");
+        }
+    }
+}
+
+/// Hands back what was asked for. Where the main container stands alone its end is told only after that: whoever sees it
+/// finds everything, and what was handed back is not made again when Galley is killed in between.
+pub(crate) async fn hand_back(
+    shared: &Shared,
+    ended: &ContainerStateTerminated,
+    leftover: Option<&Leftover>,
+) {
+    let pod = &*shared.pod;
+    if !collect::is_asked(pod) || shared.quiet.is_cancelled() || shared.cx.sandbox.is_gone() {
+        return;
+    }
+    let kept = match leftover {
+        Some(left) => artifacts::keep(&shared.cx, pod, &left.id, &shared.dir).await,
+        None => None,
+    };
+    for attempt in 1..=COLLECT_ATTEMPTS {
+        let written = match leftover {
+            Some(left) => {
+                collect::collect(&shared.cx, pod, (&left.id, &left.log), kept.as_ref(), ended).await
+            }
+            None => collect::collect_nothing(&shared.cx, pod).await,
+        };
+        let Err(error) = written else {
+            shared.board.update(|state| state.handed_back = true);
+            return;
+        };
+        tracing::warn!(
+            pod = name_of(&pod.metadata),
+            attempt,
+            error = &error as &dyn std::error::Error,
+            "could not hand back files"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = shared.quiet.cancelled() => return,
         }
     }
 }

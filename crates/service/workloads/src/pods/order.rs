@@ -25,6 +25,12 @@ pub(crate) fn ends_all(pod: &Pod, container: &str) -> bool {
     annotation(pod, ENDS_WITH) == Some(container)
 }
 
+/// Whether nothing of the pod's work is left when the container `main` has ended.
+pub(crate) fn is_last(pod: &Pod) -> bool {
+    let alone = pod.spec.as_ref().is_none_or(|spec| spec.containers.len() <= 1);
+    alone || ends_all(pod, super::collect::MAIN)
+}
+
 /// Whether all of these have ended well, or why a container that waits for them will not begin; `None` as long as it
 /// is open.
 fn verdict(board: &Board, before: &[String]) -> Option<Result<(), String>> {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{self, Board, Doing, Role};
-use super::container::{Leftover, Shared, Task, Termination};
+use super::container::{Leftover, Shared, Task, Termination, hand_back};
 use super::env::{Source, hostname};
 use super::rules::{Restart, grace};
 use super::volumes::{self, VolumeError, Volumes};
@@ -381,9 +381,9 @@ impl Life {
             match volumes::prepare(&source, &dir).await {
                 Ok(volumes) => return Ok(Some(volumes)),
                 Err(VolumeError::NotYet(message)) => {
-                    events
-                        .warn(&self.cx, "FailedMount", &format!("MountVolume.SetUp failed for {message}"))
-                        .await;
+                    let message = format!("MountVolume.SetUp failed for {message}");
+                    self.tell_waiting(&message);
+                    events.warn(&self.cx, "FailedMount", &message).await;
                 }
                 Err(VolumeError::Unsupported(message)) => {
                     events.warn(&self.cx, "FailedMount", &message).await;
@@ -406,6 +406,17 @@ impl Life {
             fetched = artifacts::fetch(&self.cx, &self.pod, volumes, dir) => Some(fetched),
             () = self.termination.begun() => None,
         }
+    }
+
+    /// Says of every container that has not begun what it waits for.
+    fn tell_waiting(&self, why: &str) {
+        self.board.update(|state| {
+            for record in &mut state.containers {
+                if let Doing::Waiting { message, .. } = &mut record.doing {
+                    *message = Some(why.to_owned());
+                }
+            }
+        });
     }
 
     async fn pause(&self) -> bool {
@@ -476,6 +487,7 @@ impl Life {
         let restart = Restart::of(&self.pod);
         let order = order::of(&self.pod);
         let mut tasks = JoinSet::new();
+        let mut left = None;
         for (number, container) in spec.containers.iter().enumerate() {
             let index = first + number;
             let task = self.task(shared, index, container, restart, self.termination.clone());
@@ -487,21 +499,34 @@ impl Life {
                 let turn = tokio::select! {
                     biased;
                     turn = order::turn(&board, &before) => turn,
-                    () = termination.begun() => return,
+                    () = termination.begun() => return (index, None),
                 };
+                let mut left = None;
                 match turn {
-                    Ok(()) => drop(task.run().await),
+                    Ok(()) => left = task.run().await,
                     Err(why) => order::pass_over(&board, index, why, &now),
                 }
                 if ends_all && !termination.is_begun() {
                     termination.begin(grace);
                 }
+                (index, left)
             });
         }
         while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(pod = name_of(&self.pod.metadata), %error, "a container's task has failed");
+            match ended {
+                Ok((index, Some(leftover))) if spec.containers[index - first].name == collect::MAIN => {
+                    left = Some((index, leftover));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(pod = name_of(&self.pod.metadata), %error, "a container's task has failed");
+                }
             }
+        }
+        if let (Some((index, leftover)), false) = (left, self.board.read().handed_back)
+            && let Doing::Ended(ended) = self.board.record(index).doing
+        {
+            hand_back(shared, &ended, Some(&leftover)).await;
         }
     }
 
