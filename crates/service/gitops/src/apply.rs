@@ -279,7 +279,8 @@ impl Hands<'_> {
 }
 
 fn message(step: &Step, action: Action) -> String {
-    if step.server_side && matches!(action, Action::Create | Action::Update | Action::Unchanged) {
+    let managed = step.key.kind == "Namespace" && step.reasons.iter().any(|why| why == "CreateNamespace=true");
+    if (step.server_side || managed) && matches!(action, Action::Create | Action::Update | Action::Unchanged) {
         return format!("{} serverside-applied", step.key.kubectl());
     }
     created_message(step, action)

@@ -88,6 +88,11 @@ impl Turn<'_> {
     async fn run(mut self, first: bool) -> Result<Outcome, Error> {
         let refresh = self.application.annotation(names::REFRESH).map(str::to_owned);
         let hard = refresh.as_deref() == Some("hard");
+        if refresh.is_some() || self.application.operation.is_some() && !self.is_at_work() {
+            for source in self.application.sources() {
+                self.reconciler.eyes.repositories.expire(&source.repo_url).await;
+            }
+        }
         if hard {
             self.reconciler.eyes.cache.forget(&self.application.metadata.name);
         }
