@@ -21,7 +21,11 @@ fn failed(message: impl Into<String>) -> Failure {
 }
 
 /// The parameters of a generator, each with the generator's own template.
-pub(crate) fn run(context: &Context<'_>, generator: &Value, outer: Option<&Parameters>) -> Result<Vec<(Parameters, Value)>> {
+pub(crate) fn run(
+    context: &Context<'_>,
+    generator: &Value,
+    outer: Option<&Parameters>,
+) -> Result<Vec<(Parameters, Value)>> {
     let filled = match outer {
         Some(outer) => fill(generator, outer, context.style).map_err(failed)?,
         None => generator.clone(),
@@ -54,7 +58,8 @@ fn list(context: &Context<'_>, body: &Value) -> Result<Vec<Parameters>> {
     if let Some(yaml) = body["elementsYaml"].as_str().filter(|yaml| !yaml.trim().is_empty()) {
         let documents = galley_yaml::parse_documents_leniently("elementsYaml", yaml)
             .map_err(|problem| failed(format!("error unmarshling decoded ElementsYaml {problem}")))?;
-        elements.extend(documents.into_iter().flat_map(|one| one.value.as_array().cloned().unwrap_or_default()));
+        elements
+            .extend(documents.into_iter().flat_map(|one| one.value.as_array().cloned().unwrap_or_default()));
     }
     let mut all = Vec::new();
     for element in elements {
@@ -69,7 +74,11 @@ fn list(context: &Context<'_>, body: &Value) -> Result<Vec<Parameters>> {
         for (key, value) in element {
             match value {
                 Value::Object(inner) if key == "values" => {
-                    parameters.extend(inner.into_iter().map(|(name, value)| (format!("values.{name}"), json!(plain(&value)))));
+                    parameters.extend(
+                        inner
+                            .into_iter()
+                            .map(|(name, value)| (format!("values.{name}"), json!(plain(&value)))),
+                    );
                 }
                 Value::String(text) => drop(parameters.insert(key, json!(text))),
                 _ => return Err(failed("error parsing value as string %!w(<nil>)")),
@@ -88,7 +97,9 @@ fn clusters(context: &Context<'_>, body: &Value) -> Result<Vec<Parameters>> {
     }
     let server = "https://kubernetes.default.svc";
     let mut parameters = Map::new();
-    for (key, value) in [("name", "in-cluster"), ("nameNormalized", "in-cluster"), ("server", server), ("project", "")] {
+    for (key, value) in
+        [("name", "in-cluster"), ("nameNormalized", "in-cluster"), ("server", server), ("project", "")]
+    {
         parameters.insert(key.to_owned(), json!(value));
     }
     add_values(context, &mut parameters, &body["values"])?;
@@ -228,8 +239,9 @@ fn place(context: &Context<'_>, parameters: &mut Parameters, prefix: &str, folde
 /// The objects of a file: one, or a list of them.
 fn objects(context: &Context<'_>, file: &str, bytes: &[u8]) -> Result<Vec<Parameters>> {
     let text = String::from_utf8_lossy(bytes);
-    let documents = galley_yaml::parse_documents_leniently(file, &text)
-        .map_err(|problem| failed(format!("unable to process file '{file}': unable to parse file: {problem}")))?;
+    let documents = galley_yaml::parse_documents_leniently(file, &text).map_err(|problem| {
+        failed(format!("unable to process file '{file}': unable to parse file: {problem}"))
+    })?;
     let value = documents.into_iter().next().map_or(json!({}), |document| document.value);
     let list = match value {
         Value::Array(list) => list,
@@ -238,7 +250,9 @@ fn objects(context: &Context<'_>, file: &str, bytes: &[u8]) -> Result<Vec<Parame
     let mut all = Vec::new();
     for one in list {
         let Value::Object(map) = one else {
-            return Err(failed(format!("unable to process file '{file}': unable to parse file: not an object")));
+            return Err(failed(format!(
+                "unable to process file '{file}': unable to parse file: not an object"
+            )));
         };
         if context.style.go {
             all.push(map);
@@ -255,9 +269,14 @@ fn objects(context: &Context<'_>, file: &str, bytes: &[u8]) -> Result<Vec<Parame
 fn flatten(name: &str, value: &Value, flat: &mut Parameters) {
     let below = |key: &str| if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
     match value {
-        Value::Object(map) if !map.is_empty() => map.iter().for_each(|(key, value)| flatten(&below(key), value, flat)),
+        Value::Object(map) if !map.is_empty() => {
+            map.iter().for_each(|(key, value)| flatten(&below(key), value, flat))
+        }
         Value::Array(items) if !items.is_empty() => {
-            items.iter().enumerate().for_each(|(index, value)| flatten(&below(&index.to_string()), value, flat));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, value)| flatten(&below(&index.to_string()), value, flat));
         }
         Value::Null => drop(flat.insert(name.to_owned(), json!("<nil>"))),
         other => drop(flat.insert(name.to_owned(), json!(plain(other)))),
@@ -296,8 +315,14 @@ fn combine(context: &Context<'_>, a: &Parameters, b: Parameters) -> Result<Param
         match merged.get_mut(key) {
             Some(there) if context.style.go => over(there, value),
             Some(there) if there != value => {
-                let what = format!("found duplicate key {key} with different value, a: {} ,b: {}", plain(value), plain(there));
-                return Err(failed(format!("failed to combine string maps with merging params for the matrix generator: {what}")));
+                let what = format!(
+                    "found duplicate key {key} with different value, a: {} ,b: {}",
+                    plain(value),
+                    plain(there)
+                );
+                return Err(failed(format!(
+                    "failed to combine string maps with merging params for the matrix generator: {what}"
+                )));
             }
             _ => drop(merged.insert(key.clone(), value.clone())),
         }
@@ -320,7 +345,8 @@ fn over(target: &mut Value, value: &Value) {
 /// The first generator's parameters, with those of the others that have the same keys over them.
 fn merge(context: &Context<'_>, body: &Value) -> Result<Vec<Parameters>> {
     let generators = two(body, "Merge")?;
-    let keys: Vec<&str> = body["mergeKeys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let keys: Vec<&str> =
+        body["mergeKeys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if keys.is_empty() {
         return Err(failed("no merge keys were specified, Merge requires at least one"));
     }
@@ -332,7 +358,9 @@ fn merge(context: &Context<'_>, body: &Value) -> Result<Vec<Parameters>> {
             let key = json!(values).to_string();
             if all.iter().any(|(known, _)| *known == key) {
                 let what = "the parameters from a generator were not unique by the given mergeKeys, Merge requires all param sets to be unique";
-                return Err(failed(format!("error getting param sets by merge key: {what}. Duplicate key was {key}")));
+                return Err(failed(format!(
+                    "error getting param sets by merge key: {what}. Duplicate key was {key}"
+                )));
             }
             all.push((key, parameters));
         }
@@ -359,10 +387,12 @@ fn selected(selector: &Value, parameters: &Parameters) -> bool {
     let mut flat = Map::new();
     flatten("", &Value::Object(parameters.clone()), &mut flat);
     let labels = selector["matchLabels"].as_object();
-    let by_labels = labels.is_none_or(|labels| labels.iter().all(|(key, value)| flat.get(key) == Some(value)));
+    let by_labels =
+        labels.is_none_or(|labels| labels.iter().all(|(key, value)| flat.get(key) == Some(value)));
     let by_expression = |one: &Value| {
         let found = one["key"].as_str().and_then(|key| flat.get(key));
-        let listed = || one["values"].as_array().is_some_and(|values| found.is_some_and(|f| values.contains(f)));
+        let listed =
+            || one["values"].as_array().is_some_and(|values| found.is_some_and(|f| values.contains(f)));
         match one["operator"].as_str() {
             Some("In") => listed(),
             Some("NotIn") => !listed(),

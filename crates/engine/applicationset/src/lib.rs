@@ -83,7 +83,10 @@ pub fn generate(set: &Value, git: &Git) -> Result<Vec<Value>> {
             }
             all.push(application(set, filled));
             if all.len() > MAX {
-                return Err(wrong("ApplicationGenerationFromParamsError", "the set makes too many applications"));
+                return Err(wrong(
+                    "ApplicationGenerationFromParamsError",
+                    "the set makes too many applications",
+                ));
             }
         }
     }
@@ -110,7 +113,10 @@ fn merged(base: &Value, own: &Value) -> Value {
 fn patched(application: &mut Value, text: &str) -> Result<()> {
     let documents = galley_yaml::parse_documents_leniently("templatePatch", text);
     let documents = documents.map_err(|problem| {
-        wrong("ApplicationGenerationFromParamsError", format!("error replacing values in templatePatch: {problem}"))
+        wrong(
+            "ApplicationGenerationFromParamsError",
+            format!("error replacing values in templatePatch: {problem}"),
+        )
     })?;
     for document in documents {
         merge_patch(application, &document.value);

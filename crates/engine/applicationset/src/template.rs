@@ -68,7 +68,9 @@ fn words(plain: &str, parameters: &Parameters) -> String {
 
 fn go(plain: &str, parameters: &Parameters, strict: bool) -> Result<String, String> {
     let mut templates = Templates::new(Rc::new(Sprig));
-    let told = |verb: &str, error: &galley_gotemplate::Error| format!("failed to {verb} {plain}: {}", words_of(error));
+    let told = |verb: &str, error: &galley_gotemplate::Error| {
+        format!("failed to {verb} {plain}: {}", words_of(error))
+    };
     templates.parse("", plain).map_err(|error| told("parse template", &error))?;
     let data = Any::from_json(&Value::Object(parameters.clone()));
     let limits = Limits { strict, steps: 200_000, bytes: 16 << 20, ..Limits::default() };
@@ -132,7 +134,9 @@ pub fn sanitize(name: &str) -> String {
     let plain: String = name
         .to_lowercase()
         .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.') { letter } else { '-' })
+        .map(
+            |letter| if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.') { letter } else { '-' },
+        )
         .take(MAX_NAME)
         .collect();
     plain.trim_matches(|letter| matches!(letter, '-' | '.')).to_owned()

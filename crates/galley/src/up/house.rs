@@ -162,6 +162,8 @@ impl House {
         let endpoints = own_endpoints(&ports);
         let (endpoints_out, endpoints_in) = watch::channel(endpoints);
         dashboard(&mut listeners, &mut supervisor, &client, &clock, &endpoints_in)?;
+        let argocd = super::argocd::router(&client, repository.clone(), state.path("mirrors"), &clock);
+        supervisor.serve("argocd", listeners.take("argocd")?, argocd);
         let (settled_out, settled) = watch::channel(false);
         let (trouble_out, trouble) = watch::channel(None);
         let releases = galley_releases::Service::new(

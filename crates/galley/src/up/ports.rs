@@ -9,13 +9,14 @@ use tokio::net::TcpListener;
 use crate::{cli, state::State};
 
 /// Name and documented port of everything that listens on the machine.
-pub const PORTS: [(&str, u16); 6] = [
+pub const PORTS: [(&str, u16); 7] = [
     ("dashboard", 8870),
     ("api", 6443),
     ("git", 8418),
     ("registry", 5001),
     ("tracking", 5000),
     ("gateway", 8880),
+    ("argocd", 8890),
 ];
 
 /// Bound listeners by name.

@@ -22,7 +22,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Repositories, kinds::{to_object, to_value}, reconcile::application_resource};
+use crate::{
+    Error, Repositories,
+    kinds::{to_object, to_value},
+    reconcile::application_resource,
+};
 
 /// How often sets are looked at although nothing happened.
 const RESYNC: Duration = Duration::from_secs(180);
@@ -43,7 +47,10 @@ pub(crate) struct Sets {
 
 fn set_resource() -> ApiResource {
     let (group, version) = API_VERSION.split_once('/').unwrap_or(("argoproj.io", "v1alpha1"));
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, "ApplicationSet"), "applicationsets")
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(group, version, "ApplicationSet"),
+        "applicationsets",
+    )
 }
 
 impl Sets {
@@ -89,7 +96,8 @@ impl Sets {
     }
 
     async fn all(&self) -> Result<(), Error> {
-        let sets = self.sets().list(&ListParams::default()).await.map_err(Error::api("listing ApplicationSets"))?;
+        let sets =
+            self.sets().list(&ListParams::default()).await.map_err(Error::api("listing ApplicationSets"))?;
         for set in sets {
             let value = to_value(set, &set_resource());
             if value.pointer("/metadata/deletionTimestamp").is_some_and(Value::is_string) {
@@ -105,18 +113,22 @@ impl Sets {
             Ok(made) => made,
             Err((reason, message)) => return self.tell(set, Some((reason, &message))).await,
         };
-        let policy = set.pointer("/spec/syncPolicy/applicationsSync").and_then(Value::as_str).unwrap_or("sync");
+        let policy =
+            set.pointer("/spec/syncPolicy/applicationsSync").and_then(Value::as_str).unwrap_or("sync");
         let owned = self.owned(set).await?;
         for application in &made {
             let name = application["metadata"]["name"].as_str().unwrap_or_default();
             let there = owned.iter().find(|one| one["metadata"]["name"] == name);
             let done = match there {
                 None => self.create(set, application).await,
-                Some(there) if matches!(policy, "sync" | "create-update") => self.update(there, application).await,
+                Some(there) if matches!(policy, "sync" | "create-update") => {
+                    self.update(there, application).await
+                }
                 Some(_) => Ok(()),
             };
             if let Err(error) = done {
-                let reason = if there.is_none() { "CreateApplicationError" } else { "UpdateApplicationError" };
+                let reason =
+                    if there.is_none() { "CreateApplicationError" } else { "UpdateApplicationError" };
                 return self.tell(set, Some((reason, &crate::error::said(&error)))).await;
             }
         }
@@ -149,12 +161,15 @@ impl Sets {
                 Err(Failure::Wrong { reason, message }) => return Err((reason, message)),
                 Err(Failure::Needs { repository, revision }) => {
                     let told = |what: String| (REASON, format!("error generating params from git: {what}"));
-                    let repo = self.repositories.open(&repository).await.map_err(|problem| told(problem.to_string()))?;
+                    let repo = self
+                        .repositories
+                        .open(&repository)
+                        .await
+                        .map_err(|problem| told(problem.to_string()))?;
                     let wanted = if revision.is_empty() { "HEAD" } else { &revision };
                     let commit = repo.resolve(wanted).await.map_err(|error| told(error.to_string()))?;
-                    let commit = commit.ok_or_else(|| {
-                        told(format!("unable to resolve '{revision}' to a commit SHA"))
-                    })?;
+                    let commit = commit
+                        .ok_or_else(|| told(format!("unable to resolve '{revision}' to a commit SHA")))?;
                     let files = repo.read_tree(&commit, "").await.map_err(|error| told(error.to_string()))?;
                     git.0.insert((repository, revision), files);
                 }
