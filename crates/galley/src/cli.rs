@@ -242,6 +242,73 @@ pub enum App {
         /// Name
         name: String,
     },
+    /// Make an Application from a file; `-` is standard input
+    Create {
+        /// File with an Application
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+        /// Change one that is there
+        #[arg(long)]
+        upsert: bool,
+    },
+    /// Change fields of an Application: `revision=main`, `path=apps/web`, `repo=URL`, `namespace=NAME`
+    Set {
+        /// Name
+        name: String,
+        /// What to change
+        #[arg(required = true, value_name = "FIELD=VALUE")]
+        fields: Vec<String>,
+    },
+    /// Wait until an Application is synced and healthy
+    Wait {
+        /// Name
+        name: String,
+        /// Give up after this long
+        #[arg(long, default_value = "2m", value_parser = duration, value_name = "TIME")]
+        timeout: std::time::Duration,
+    },
+    /// Show what was synced, newest last
+    History {
+        /// Name
+        name: String,
+        /// How to print
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Go back to an entry of the history; refused while the Application syncs by itself
+    Rollback {
+        /// Name
+        name: String,
+        /// Number of the entry, as `galley app history` shows it
+        id: i64,
+        /// Delete what that entry did not have
+        #[arg(long)]
+        prune: bool,
+    },
+    /// Delete an Application and its objects
+    Delete {
+        /// Name
+        name: String,
+        /// Leave its objects
+        #[arg(long)]
+        orphan: bool,
+    },
+    /// Print what git says an Application is, as it would be applied
+    Manifests {
+        /// Name
+        name: String,
+        /// Another revision than its own
+        #[arg(long, value_name = "REV", default_value = "")]
+        revision: String,
+    },
+    /// Show an Application's objects with what they own, and how well each is
+    Tree {
+        /// Name
+        name: String,
+        /// How to print
+        #[command(flatten)]
+        output: Output,
+    },
     /// Serve GourmetGram from a model folder
     Serve {
         /// Folder with `model.onnx` and `contract.json`

@@ -1,6 +1,7 @@
 //! What people ask of a running control plane.
 
 pub mod app;
+pub mod app_verbs;
 pub mod compare;
 pub mod cron;
 pub mod data;

@@ -4,6 +4,7 @@
 //! services work by themselves. Nothing here is needed to go on after a crash: every part finds its state again.
 
 mod addresses;
+mod argocd;
 mod doors;
 mod house;
 mod ports;

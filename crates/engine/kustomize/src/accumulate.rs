@@ -35,7 +35,8 @@ struct Gathered {
 /// The manifests of a kustomization.
 pub(crate) fn build(tree: &dyn Tree, folder: &str, overrides: &Overrides) -> Result<Vec<Value>> {
     let mut builder = Builder { tree, open: Vec::new(), count: 0 };
-    let folder = join("", folder).ok_or_else(|| problem(format!("`{folder}` lies outside of what may be read.")))?;
+    let folder =
+        join("", folder).ok_or_else(|| problem(format!("`{folder}` lies outside of what may be read.")))?;
     let (mut kustomization, file) = builder.load(&folder)?;
     overrides.apply(&mut kustomization);
     let mut all = builder.target(&folder, &kustomization, &file, Gathered::default())?;
@@ -110,10 +111,14 @@ impl Builder<'_> {
             }
         }
         if found.len() > 1 {
-            return Err(problem(format!("Found multiple kustomization files under: {folder}")).at(folder, 0, 0));
+            return Err(
+                problem(format!("Found multiple kustomization files under: {folder}")).at(folder, 0, 0)
+            );
         }
         let Some((file, bytes)) = found.pop() else {
-            let what = format!("unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '{folder}'");
+            let what = format!(
+                "unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '{folder}'"
+            );
             return Err(problem(what).at(folder, 0, 0));
         };
         self.count += 1;
@@ -123,7 +128,8 @@ impl Builder<'_> {
         let text = text(&file, bytes)?;
         let mut kustomization = read(&file, &text)?;
         let component = kustomization.kind == "Component";
-        let wanted = if component { "kustomize.config.k8s.io/v1alpha1" } else { "kustomize.config.k8s.io/v1beta1" };
+        let wanted =
+            if component { "kustomize.config.k8s.io/v1alpha1" } else { "kustomize.config.k8s.io/v1beta1" };
         if !matches!(kustomization.kind.as_str(), "" | "Kustomization" | "Component") {
             return Err(problem("kind should be Kustomization or Component").at(file, 1, 1));
         }
@@ -207,7 +213,9 @@ impl Builder<'_> {
 
     fn resources(&mut self, folder: &str, paths: &[String], all: &mut Gathered) -> Result<()> {
         for path in paths {
-            if !path.contains("://") && let Some(bytes) = self.file(folder, path)? {
+            if !path.contains("://")
+                && let Some(bytes) = self.file(folder, path)?
+            {
                 let place = join(folder, path).unwrap_or_default();
                 for value in manifests(&place, &text(&place, bytes)?)? {
                     all.resources.add(Resource::new(value)).map_err(|error| placed(error, &place))?;
@@ -217,7 +225,9 @@ impl Builder<'_> {
             let inner = self.folder(folder, path)?;
             let (kustomization, file) = self.load(&inner)?;
             if kustomization.kind == "Component" {
-                return Err(problem(format!("expected kind != 'Component' for path '{inner}'")).at(file, 1, 1));
+                return Err(
+                    problem(format!("expected kind != 'Component' for path '{inner}'")).at(file, 1, 1)
+                );
             }
             let gathered = self.target(&inner, &kustomization, &file, Gathered::default())?;
             all.resources.add_all(gathered.resources)?;
@@ -308,7 +318,8 @@ impl Builder<'_> {
                 if label.include_templates {
                     add(&mut fields, &configuration.template_labels)?;
                 }
-                let plain = FieldSpec { path: "metadata/labels".to_owned(), create: true, ..FieldSpec::default() };
+                let plain =
+                    FieldSpec { path: "metadata/labels".to_owned(), create: true, ..FieldSpec::default() };
                 add(&mut fields, &[plain])?;
             }
             transform::pairs(resources, &label.pairs, &fields)?;
@@ -377,7 +388,8 @@ impl Builder<'_> {
                 all.push(entry.clone());
                 continue;
             }
-            for document in galley_yaml::parse_documents(&entry.path, &self.must_text(folder, &entry.path)?)? {
+            for document in galley_yaml::parse_documents(&entry.path, &self.must_text(folder, &entry.path)?)?
+            {
                 let list = match document.value {
                     Value::Array(list) => list,
                     one => vec![one],
@@ -441,18 +453,27 @@ fn text(file: &str, bytes: Vec<u8>) -> Result<String> {
 fn manifests(file: &str, text: &str) -> Result<Vec<Value>> {
     // A block of text at the very end keeps its last line end even if the file has none.
     let text = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
-    let mut pending: std::collections::VecDeque<Value> =
-        galley_yaml::parse_documents_of_1_2(file, &text)?.into_iter().map(|document| document.value).collect();
+    let mut pending: std::collections::VecDeque<Value> = galley_yaml::parse_documents_of_1_2(file, &text)?
+        .into_iter()
+        .map(|document| document.value)
+        .collect();
     let mut all = Vec::new();
     while let Some(value) = pending.pop_front() {
         let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
-        if kind.ends_with("List") && let Some(items) = value.get("items") {
+        if kind.ends_with("List")
+            && let Some(items) = value.get("items")
+        {
             pending.extend(items.as_array().cloned().unwrap_or_default());
             continue;
         }
-        let named = value.pointer("/metadata/name").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
+        let named =
+            value.pointer("/metadata/name").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
         if kind.is_empty() || !(named || kind.ends_with("List")) {
-            let what = if kind.is_empty() { "missing Resource metadata: kind" } else { "missing metadata.name in object" };
+            let what = if kind.is_empty() {
+                "missing Resource metadata: kind"
+            } else {
+                "missing metadata.name in object"
+            };
             return Err(problem(what).at(file, 1, 1));
         }
         all.push(value);

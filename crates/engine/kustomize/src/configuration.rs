@@ -72,7 +72,10 @@ impl Configuration {
         for reference in &other.name_reference {
             match self.name_reference.iter_mut().find(|known| known.target == reference.target) {
                 Some(known) => {
-                    reference.fields.iter().try_for_each(|spec| merge_one(&mut known.fields, spec.clone()))?;
+                    reference
+                        .fields
+                        .iter()
+                        .try_for_each(|spec| merge_one(&mut known.fields, spec.clone()))?;
                 }
                 None => self.name_reference.push(reference.clone()),
             }
@@ -85,7 +88,8 @@ fn name_references(text: &str) -> Vec<NameReference> {
     let mut all: Vec<NameReference> = Vec::new();
     for line in text.lines() {
         if let Some(target) = line.strip_prefix("= ") {
-            let words: Vec<&str> = target.split(' ').map(|word| if word == "-" { "" } else { word }).collect();
+            let words: Vec<&str> =
+                target.split(' ').map(|word| if word == "-" { "" } else { word }).collect();
             if let [group, version, kind] = words[..] {
                 let target = Gvk { group: group.into(), version: version.into(), kind: kind.into() };
                 all.push(NameReference { target, fields: Vec::new() });

@@ -101,7 +101,8 @@ fn walk(
         Value::Null => Ok(()),
         Value::Array(items) => items.iter_mut().try_for_each(|item| walk(item, path, make, set)),
         Value::Object(map) => {
-            let (name, is_list) = first.strip_suffix("[]").map_or((first.as_str(), false), |name| (name, true));
+            let (name, is_list) =
+                first.strip_suffix("[]").map_or((first.as_str(), false), |name| (name, true));
             let fresh = || match make {
                 _ if is_list => None,
                 Make::Nothing => None,

@@ -49,14 +49,14 @@ pub(crate) fn generate(
         }
     }
     let local = wanted.options.clone().unwrap_or_default();
-    for (field, own, theirs) in [
-        ("labels", &local.labels, &global.labels),
-        ("annotations", &local.annotations, &global.annotations),
-    ] {
+    for (field, own, theirs) in
+        [("labels", &local.labels, &global.labels), ("annotations", &local.annotations, &global.annotations)]
+    {
         let mut all: BTreeMap<String, Text> = theirs.clone();
         all.extend(own.clone());
         if !all.is_empty() {
-            value["metadata"][field] = all.into_iter().map(|(key, text)| (key, Value::from(text.0))).collect();
+            value["metadata"][field] =
+                all.into_iter().map(|(key, text)| (key, Value::from(text.0))).collect();
         }
     }
     if local.immutable || global.immutable {
@@ -142,8 +142,5 @@ fn collect(wanted: &Generated, load: &dyn Fn(&str) -> Result<Vec<u8>>) -> Result
 }
 
 fn unquoted(text: &str) -> &str {
-    ['"', '\'']
-        .iter()
-        .find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote))
-        .unwrap_or(text)
+    ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(text)
 }

@@ -65,7 +65,9 @@ impl Gvk {
 
 impl std::fmt::Display for Gvk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let or = |text: &'_ str, other: &'static str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+        let or = |text: &'_ str, other: &'static str| {
+            if text.is_empty() { other.to_owned() } else { text.to_owned() }
+        };
         let Gvk { group, version, kind } = self;
         write!(f, "{}.{}.{}", or(kind, "[noKind]"), or(version, "[noVer]"), or(group, "[noGrp]"))
     }
@@ -112,7 +114,9 @@ impl Id {
 
 impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let or = |text: &'_ str, other: &'static str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+        let or = |text: &'_ str, other: &'static str| {
+            if text.is_empty() { other.to_owned() } else { text.to_owned() }
+        };
         write!(f, "{}/{}.{}", self.gvk, or(&self.name, "[noName]"), or(&self.namespace, "[noNs]"))
     }
 }

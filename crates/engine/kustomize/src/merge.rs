@@ -63,12 +63,16 @@ fn list(old: Option<Value>, patch: Vec<Value>, place: Place<'_>) -> Option<Value
         Some(Value::Array(old)) => old,
         _ => Vec::new(),
     };
-    let is_alone = |item: &Value| item.as_object().is_some_and(|map| map.len() == 1 && map.contains_key(DIRECTIVE));
-    let whole = patch.iter().find(|item| is_alone(item)).and_then(|item| item[DIRECTIVE].as_str()).map(str::to_owned);
+    let is_alone =
+        |item: &Value| item.as_object().is_some_and(|map| map.len() == 1 && map.contains_key(DIRECTIVE));
+    let whole =
+        patch.iter().find(|item| is_alone(item)).and_then(|item| item[DIRECTIVE].as_str()).map(str::to_owned);
     let patch: Vec<Value> = patch.into_iter().filter(|item| !is_alone(item)).collect();
     match (whole.as_deref(), place.lists()) {
         (Some("delete"), _) => None,
-        (Some("replace"), _) | (_, Lists::Atomic) => Some(Value::Array(patch.into_iter().map(plain).collect())),
+        (Some("replace"), _) | (_, Lists::Atomic) => {
+            Some(Value::Array(patch.into_iter().map(plain).collect()))
+        }
         (_, Lists::Set) => {
             let mut merged = patch;
             let rest: Vec<Value> = old.into_iter().filter(|item| !merged.contains(item)).collect();
@@ -114,7 +118,8 @@ fn items(old: Vec<Value>, patch: Vec<Value>, keys: &[&str], place: Place<'_>) ->
     let mut merged = Vec::new();
     for item in patch {
         let own = identity(&item, keys);
-        let found = rest.iter().position(|old| old.as_ref().is_some_and(|old| fits(&identity(old, keys), &own)));
+        let found =
+            rest.iter().position(|old| old.as_ref().is_some_and(|old| fits(&identity(old, keys), &own)));
         let old = found.and_then(|index| rest[index].take());
         // A list item stands where its list stands.
         let Some(mut value) = both(old, Some(item), place) else { continue };
@@ -160,11 +165,14 @@ mod tests {
 
     #[test]
     fn directives_and_nulls() {
-        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1", "b": "2"}, "x": {"y": 1}});
+        let object =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1", "b": "2"}, "x": {"y": 1}});
         let patch = json!({"data": {"a": null, "c": "3"}, "x": {"$patch": "replace", "z": 2}});
         assert_eq!(
             merge(object.clone(), patch),
-            Some(json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"b": "2", "c": "3"}, "x": {"z": 2}}))
+            Some(
+                json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"b": "2", "c": "3"}, "x": {"z": 2}})
+            )
         );
         assert_eq!(merge(object, json!({"$patch": "delete"})), None);
     }

@@ -48,7 +48,8 @@ fn reachable<'a>(resource: &Resource, now: &Id, all: &'a [Candidate]) -> Vec<&'a
     if now.is_cluster_scoped() {
         return all.iter().collect();
     }
-    let subjects = resource.value.get("subjects").and_then(Value::as_array).filter(|_| resource.kind() == "RoleBinding");
+    let subjects =
+        resource.value.get("subjects").and_then(Value::as_array).filter(|_| resource.kind() == "RoleBinding");
     let elsewhere: Vec<&str> = subjects
         .into_iter()
         .flatten()
@@ -79,10 +80,11 @@ fn update(
     spec: &FieldSpec,
     near: &[&Candidate],
 ) -> Result<()> {
-    let role = resource.value.get("roleRef").filter(|_| spec.path.ends_with("roleRef/name")).and_then(|role| {
-        let text = |field: &str| role.get(field).and_then(Value::as_str).map(str::to_owned);
-        Some(Gvk { group: text("apiGroup")?, version: String::new(), kind: text("kind")? })
-    });
+    let role =
+        resource.value.get("roleRef").filter(|_| spec.path.ends_with("roleRef/name")).and_then(|role| {
+            let text = |field: &str| role.get(field).and_then(Value::as_str).map(str::to_owned);
+            Some(Gvk { group: text("apiGroup")?, version: String::new(), kind: text("kind")? })
+        });
     let referrer =
         Referrer { now, prefixes: resource.prefixes.clone(), suffixes: resource.suffixes.clone(), role };
     // A patch may have changed the kind since the field was chosen by it.
@@ -135,7 +137,8 @@ fn select<'a>(
     with_namespace: bool,
 ) -> Result<Option<&'a Candidate>> {
     let has_name = |candidate: &Candidate| candidate.former.iter().any(|id| id.name == name);
-    let has_kind = |candidate: &Candidate, gvk: &Gvk| candidate.former.iter().any(|id| id.gvk.is_selected(gvk));
+    let has_kind =
+        |candidate: &Candidate, gvk: &Gvk| candidate.former.iter().any(|id| id.gvk.is_selected(gvk));
     let is_near = |candidate: &Candidate| {
         referrer.now.is_cluster_scoped()
             || candidate.now.is_cluster_scoped()

@@ -67,7 +67,11 @@ fn compare(a: &Id, b: &Id, place: &dyn Fn(&str) -> i64) -> Ordering {
     let by_place = place(&a.gvk.kind).cmp(&place(&b.gvk.kind));
     let by_name = text(&a.gvk).cmp(&text(&b.gvk));
     let namespaces = a.gvk.kind == "Namespace" && b.gvk.kind == "Namespace";
-    let by_name = if namespaces && (a.gvk.group.is_empty() || b.gvk.group.is_empty()) { by_name.reverse() } else { by_name };
+    let by_name = if namespaces && (a.gvk.group.is_empty() || b.gvk.group.is_empty()) {
+        by_name.reverse()
+    } else {
+        by_name
+    };
     by_place.then(by_name)
 }
 

@@ -47,7 +47,9 @@ impl Matcher {
     }
 
     fn fits_kind(&self, id: &Id) -> bool {
-        fits(&self.group, &id.gvk.group) && fits(&self.version, &id.gvk.version) && fits(&self.kind, &id.gvk.kind)
+        fits(&self.group, &id.gvk.group)
+            && fits(&self.version, &id.gvk.version)
+            && fits(&self.kind, &id.gvk.kind)
     }
 
     /// Whether labels and annotations are as asked.
@@ -103,7 +105,9 @@ impl Requirements {
                 (key(part), true, None)
             }
         };
-        Ok(Requirements(parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).map(one).collect()))
+        Ok(Requirements(
+            parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).map(one).collect(),
+        ))
     }
 
     fn fit(&self, pairs: &[(String, String)]) -> bool {
@@ -127,7 +131,8 @@ enum Content {
 
 fn read(text: &str, place: &str) -> Result<Content> {
     // A block of text at the very end keeps its last line end.
-    let documents = galley_yaml::parse_documents_of_1_2(place, &format!("{}\n", text.trim_end_matches('\n')))?;
+    let documents =
+        galley_yaml::parse_documents_of_1_2(place, &format!("{}\n", text.trim_end_matches('\n')))?;
     let values: Vec<Value> = documents.into_iter().map(|document| document.value).collect();
     match values.as_slice() {
         [operations @ Value::Array(_)] => Ok(Content::Json(operations.clone())),
@@ -141,7 +146,8 @@ pub(crate) fn apply(resources: &mut Resources, patch: &Patch, text: &str, place:
     let matcher = patch.target.as_ref().map(Matcher::new).transpose()?;
     match read(text.trim(), place)? {
         Content::Json(operations) => {
-            let matcher = matcher.ok_or_else(|| problem("must specify a target for JSON patch").at(place, 1, 1))?;
+            let matcher =
+                matcher.ok_or_else(|| problem("must specify a target for JSON patch").at(place, 1, 1))?;
             json(resources, &matcher, &operations, place, true)
         }
         Content::Strategic(patches) => {
@@ -195,7 +201,9 @@ pub(crate) fn by_id(resources: &mut Resources, patch: &Resource, place: &str) ->
     let found = resources.by_any_id(|known| known.same(&id));
     let [index] = found[..] else {
         let how = if found.is_empty() { "no matches" } else { "multiple matches" };
-        let what = format!("no resource matches strategic merge patch \"{id}\": {how} for Id {id}; failed to find unique target for patch {id}");
+        let what = format!(
+            "no resource matches strategic merge patch \"{id}\": {how} for Id {id}; failed to find unique target for patch {id}"
+        );
         return Err(problem(what).at(place, 1, 1));
     };
     strategic(&mut resources.0[index], patch);

@@ -60,7 +60,8 @@ pub(crate) fn run_generator(value: &Value, load: &dyn Fn(&str) -> Result<Vec<u8>
     map.shift_remove("apiVersion");
     map.shift_remove("kind");
     map.retain(|key, _| GENERATED.contains(&key.as_str()));
-    let mut wanted: Generated = serde_json::from_value(Value::Object(map)).map_err(|error| problem(error.to_string()))?;
+    let mut wanted: Generated =
+        serde_json::from_value(Value::Object(map)).map_err(|error| problem(error.to_string()))?;
     let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
     if wanted.name.is_empty() {
         wanted.name = text("name");
@@ -90,7 +91,9 @@ pub(crate) fn run_transformer(
     match value["kind"].as_str() {
         Some("PrefixTransformer") => transform::rename(resources, &plugin.prefix, "", fields),
         Some("SuffixTransformer") => transform::rename(resources, "", &plugin.suffix, fields),
-        Some("PrefixSuffixTransformer") => transform::rename(resources, &plugin.prefix, &plugin.suffix, fields),
+        Some("PrefixSuffixTransformer") => {
+            transform::rename(resources, &plugin.prefix, &plugin.suffix, fields)
+        }
         Some("NamespaceTransformer") => {
             let namespace = value["metadata"]["namespace"].as_str().unwrap_or_default();
             let options = NamespaceOptions {
@@ -98,7 +101,11 @@ pub(crate) fn run_transformer(
                 all_subjects: plugin.set_role_binding_subjects == "allServiceAccounts",
                 no_subjects: plugin.set_role_binding_subjects == "none",
             };
-            if namespace.is_empty() { Ok(()) } else { transform::namespace(resources, namespace, fields, options) }
+            if namespace.is_empty() {
+                Ok(())
+            } else {
+                transform::namespace(resources, namespace, fields, options)
+            }
         }
         Some("LabelTransformer") => transform::pairs(resources, &plugin.labels, fields),
         Some("AnnotationsTransformer") => transform::pairs(resources, &plugin.annotations, fields),

@@ -15,7 +15,8 @@ const DEFAULT: &str = "metadata.name";
 
 /// Carries out one replacement.
 pub(crate) fn replace(resources: &mut Resources, replacement: &Replacement) -> Result<()> {
-    if replacement.targets.is_empty() || (replacement.source.is_none() && replacement.source_value.is_none()) {
+    if replacement.targets.is_empty() || (replacement.source.is_none() && replacement.source_value.is_none())
+    {
         return Err(problem("replacements must specify a source and at least one target"));
     }
     let value = source(resources, replacement)?;
@@ -95,7 +96,11 @@ fn condition(part: &str) -> Option<(&str, &str)> {
 }
 
 fn is_it(item: &Value, key: &str, wanted: &str) -> bool {
-    if key.is_empty() { scalar(item) == wanted } else { item.get(key).is_some_and(|value| scalar(value) == wanted) }
+    if key.is_empty() {
+        scalar(item) == wanted
+    } else {
+        item.get(key).is_some_and(|value| scalar(value) == wanted)
+    }
 }
 
 fn lookup<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
@@ -119,9 +124,12 @@ fn apply(resources: &mut Resources, target: &Target, value: &Value) -> Result<()
     for resource in &mut resources.0 {
         let ids = resource.ids();
         let rejected = reject.iter().any(|(selector, matcher)| {
-            let by_id = selector.gvk != Default::default() || !selector.name.is_empty() || !selector.namespace.is_empty();
+            let by_id = selector.gvk != Default::default()
+                || !selector.name.is_empty()
+                || !selector.namespace.is_empty();
             let by_metadata = !selector.label_selector.is_empty() || !selector.annotation_selector.is_empty();
-            by_id && ids.iter().any(|id| matcher.fits_id(id)) || by_metadata && matcher.fits_metadata(resource)
+            by_id && ids.iter().any(|id| matcher.fits_id(id))
+                || by_metadata && matcher.fits_metadata(resource)
         });
         if rejected || !select.fits_metadata(resource) || !ids.iter().any(|id| select.fits_id(id)) {
             continue;
@@ -141,7 +149,9 @@ fn copy(object: &mut Value, value: &Value, path: &str, options: &FieldOptions) -
         return Ok(());
     }
     let mut count = 0;
-    let make = options.create.then(|| if value.is_object() || value.is_array() { value.clone() } else { Value::Null });
+    let make = options
+        .create
+        .then(|| if value.is_object() || value.is_array() { value.clone() } else { Value::Null });
     visit(object, &parts, make.as_ref(), &mut |field| {
         count += 1;
         set(field, value, options)
@@ -166,7 +176,9 @@ fn visit(
         *value = if is_list { Value::Array(Vec::new()) } else { Value::Object(Map::new()) };
     }
     match value {
-        Value::Object(map) if part == "*" => map.values_mut().try_for_each(|inner| visit(inner, rest, make, set)),
+        Value::Object(map) if part == "*" => {
+            map.values_mut().try_for_each(|inner| visit(inner, rest, make, set))
+        }
         Value::Object(map) => {
             if !map.contains_key(part) && make.is_some() {
                 map.insert(part.clone(), Value::Null);
@@ -176,7 +188,9 @@ fn visit(
                 None => Ok(()),
             }
         }
-        Value::Array(items) if part == "*" => items.iter_mut().try_for_each(|inner| visit(inner, rest, make, set)),
+        Value::Array(items) if part == "*" => {
+            items.iter_mut().try_for_each(|inner| visit(inner, rest, make, set))
+        }
         Value::Array(items) => {
             if let Some((key, wanted)) = condition(part) {
                 if make.is_some() && !items.iter().any(|item| is_it(item, key, wanted)) {
@@ -195,7 +209,9 @@ fn visit(
             match index.and_then(|index| items.get_mut(index)) {
                 Some(inner) => visit(inner, rest, make, set),
                 // Without an index, the path goes through every item.
-                None if index.is_none() => items.iter_mut().try_for_each(|inner| visit(inner, path, make, set)),
+                None if index.is_none() => {
+                    items.iter_mut().try_for_each(|inner| visit(inner, path, make, set))
+                }
                 None => Ok(()),
             }
         }
@@ -248,7 +264,9 @@ fn structured(object: &mut Value, value: &Value, path: &[String], options: &Fiel
         let Some(Value::String(text)) = lookup(object, &path[..cut]) else { continue };
         let text = text.clone();
         let Ok(documents) = galley_yaml::parse_documents_of_1_2("", &text) else { return false };
-        let Some(mut inner) = documents.into_iter().next().map(|document| document.value) else { return false };
+        let Some(mut inner) = documents.into_iter().next().map(|document| document.value) else {
+            return false;
+        };
         let make = options.create.then_some(&Value::Null);
         let mut count = 0;
         let done = visit(&mut inner, &path[cut..], make, &mut |field| {

@@ -39,7 +39,11 @@ impl Resource {
     }
 
     pub(crate) fn metadata(&self, field: &str) -> &str {
-        self.value.pointer("/metadata").and_then(|all| all.get(field)).and_then(Value::as_str).unwrap_or_default()
+        self.value
+            .pointer("/metadata")
+            .and_then(|all| all.get(field))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -198,9 +202,9 @@ impl Resources {
         match (found.as_slice(), resource.behavior) {
             ([], Behavior::Create) => self.add(resource),
             ([], _) => Err(problem(format!("id {id} does not exist; cannot merge or replace"))),
-            ([_], Behavior::Create) => Err(problem(format!(
-                "id {id} exists; behavior must be merge or replace"
-            ))),
+            ([_], Behavior::Create) => {
+                Err(problem(format!("id {id} exists; behavior must be merge or replace")))
+            }
             ([index], behavior) => {
                 let old = &self.0[*index];
                 resource.take_metadata_of(old);

@@ -16,7 +16,12 @@ const FIXED_NAMES: [(&str, &str); 3] =
     [("", "CustomResourceDefinition"), ("apiregistration.k8s.io", "APIService"), ("", "Namespace")];
 
 /// Adds a prefix and a suffix to names.
-pub(crate) fn rename(resources: &mut Resources, prefix: &str, suffix: &str, fields: &[FieldSpec]) -> Result<()> {
+pub(crate) fn rename(
+    resources: &mut Resources,
+    prefix: &str,
+    suffix: &str,
+    fields: &[FieldSpec],
+) -> Result<()> {
     for resource in &mut resources.0 {
         let gvk = resource.first_id().gvk;
         let fixed = |(group, kind): &(&str, &str)| {
@@ -84,7 +89,8 @@ pub(crate) fn namespace(
         }
         resource.remember_id();
         if !resource.gvk().is_cluster_scoped() {
-            let own = FieldSpec { path: "metadata/namespace".to_owned(), create: true, ..FieldSpec::default() };
+            let own =
+                FieldSpec { path: "metadata/namespace".to_owned(), create: true, ..FieldSpec::default() };
             visit(resource, &own, Make::Scalar, &mut { set })?;
         }
         let is_binding = matches!(resource.kind(), "RoleBinding" | "ClusterRoleBinding");
@@ -171,7 +177,8 @@ pub(crate) fn replicas(resources: &mut Resources, replica: &Replica, fields: &[F
 /// Changes an image wherever it stands.
 pub(crate) fn image(resources: &mut Resources, image: &Image, fields: &[FieldSpec]) -> Result<()> {
     let pattern = format!("^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$", image.name);
-    let regex = Regex::new(&pattern).map_err(|_| problem(format!("`{}` is no name of an image.", image.name)))?;
+    let regex =
+        Regex::new(&pattern).map_err(|_| problem(format!("`{}` is no name of an image.", image.name)))?;
     let update = |value: &mut Value| {
         if let Some(text) = value.as_str().filter(|text| regex.is_match(text)) {
             *value = Value::from(changed(text, image));

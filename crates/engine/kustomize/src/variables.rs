@@ -85,17 +85,22 @@ fn value(resources: &Resources, variable: &Variable) -> Result<Option<Value>> {
         "" => "metadata.name",
         path => path,
     };
-    let pointer: String = path.replace("[", ".").replace(']', "").split('.').fold(String::new(), |all, part| {
-        format!("{all}/{}", part.replace('~', "~0").replace('/', "~1"))
-    });
-    let missing = || problem(format!("field specified in var '{}' not found in corresponding resource", variable.name));
+    let pointer: String = path
+        .replace("[", ".")
+        .replace(']', "")
+        .split('.')
+        .fold(String::new(), |all, part| format!("{all}/{}", part.replace('~', "~0").replace('/', "~1")));
+    let missing =
+        || problem(format!("field specified in var '{}' not found in corresponding resource", variable.name));
     resource.value.pointer(&pointer).cloned().map(Some).ok_or_else(missing)
 }
 
 fn replace(field: &mut Value, values: &BTreeMap<String, Value>) {
     match field {
         Value::String(text) => *field = expand(text, values),
-        Value::Array(items) => items.iter_mut().filter(|item| item.is_string()).for_each(|item| replace(item, values)),
+        Value::Array(items) => {
+            items.iter_mut().filter(|item| item.is_string()).for_each(|item| replace(item, values))
+        }
         Value::Object(map) => {
             map.values_mut().filter(|value| value.is_string()).for_each(|value| replace(value, values));
         }
@@ -114,7 +119,9 @@ fn expand(text: &str, values: &BTreeMap<String, Value>) -> Value {
             rest = more;
         } else if let Some((name, more)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
             match values.get(name) {
-                Some(value) if out.is_empty() && more.is_empty() && text.starts_with("$(") => return value.clone(),
+                Some(value) if out.is_empty() && more.is_empty() && text.starts_with("$(") => {
+                    return value.clone();
+                }
                 Some(value) => out.push_str(&crate::transform::scalar(value)),
                 None => out.push_str(&format!("$({name})")),
             }

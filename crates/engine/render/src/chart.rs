@@ -214,9 +214,7 @@ fn metadata(files: &BTreeMap<&str, &[u8]>, folder: &str) -> Result<Metadata> {
             metadata.dependencies = former.dependencies;
         }
     }
-    for (field, value) in
-        [("name", &metadata.name), ("version", &metadata.version)]
-    {
+    for (field, value) in [("name", &metadata.name), ("version", &metadata.version)] {
         if value.is_empty() {
             let problem = Problem::new("G0311", Kind::Invalid, format!("Chart.yaml has no `{field}`."));
             return Err(problem.at(place, 1, 1).try_this(format!("Add `{field}:` to it.")));

@@ -55,7 +55,8 @@ fn choose_below(chart: &mut Chart, users: &Map, path: &str) {
         dependency.enabled = enabled(dependency, &merged, path);
     }
     let dependencies = std::mem::take(&mut chart.metadata.dependencies);
-    let off = |name: &str| dependencies.iter().any(|dependency| dependency.name == name && !dependency.enabled);
+    let off =
+        |name: &str| dependencies.iter().any(|dependency| dependency.name == name && !dependency.enabled);
     chart.charts.retain(|inner| !off(&inner.metadata.name));
     for inner in &mut chart.charts {
         let below = format!("{path}{}.", inner.metadata.name);
@@ -86,9 +87,8 @@ fn apply_aliases(chart: &mut Chart) {
 
 /// Whether every dependency of the chart is there, in whatever version.
 pub(crate) fn check(chart: &Chart) -> Result<()> {
-    let there = |dependency: &&Dependency| {
-        !chart.charts.iter().any(|inner| inner.metadata.name == dependency.name)
-    };
+    let there =
+        |dependency: &&Dependency| !chart.charts.iter().any(|inner| inner.metadata.name == dependency.name);
     let absent: Vec<&Dependency> = chart.metadata.dependencies.iter().filter(there).collect();
     match absent.first() {
         None => Ok(()),

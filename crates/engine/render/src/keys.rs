@@ -95,13 +95,8 @@ pub(crate) fn call(keys: &dyn Keys, name: &str, a: &[Value]) -> Result<Value, St
         }
         _ => {
             let given = |index: usize| a.get(index).map(texts).unwrap_or_default();
-            wanted = Wanted {
-                name: text(0)?,
-                addresses: given(1),
-                hosts: given(2),
-                days: days(3)?,
-                ..wanted
-            };
+            wanted =
+                Wanted { name: text(0)?, addresses: given(1), hosts: given(2), days: days(3)?, ..wanted };
             let mut next = 4;
             if name.starts_with("genSigned") {
                 let (Some(cert), Some(key)) = (field(a.get(next), "Cert"), field(a.get(next), "Key")) else {

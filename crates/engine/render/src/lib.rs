@@ -29,12 +29,12 @@ use std::collections::BTreeMap;
 use galley_problem::Problem;
 use serde_json::Value;
 
+pub use archive::unpack;
 pub use defaults::{HELM_VERSION, KUBE_VERSION, default_capabilities};
 pub use directory::render_directory;
-pub use archive::unpack;
 pub use keys::{Keys, Wanted};
-pub use set::files_of;
 pub use release::{TextOptions, render_text};
+pub use set::files_of;
 pub use templates::{Surroundings, render_chart, render_chart_in, render_templates};
 
 /// Files by their path relative to the root of the chart or folder.

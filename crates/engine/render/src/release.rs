@@ -110,9 +110,8 @@ fn split(
         let head = read_head(file, rendered, first_line, text)?;
         let metadata = head.get("metadata").unwrap_or(&Value::Null);
         let hook = metadata.get("annotations").and_then(|all| all.get(HOOK)).and_then(Value::as_str);
-        let events: Option<Vec<String>> = hook.map(|hook| {
-            hook.split(',').map(|event| event.trim().to_lowercase()).collect()
-        });
+        let events: Option<Vec<String>> =
+            hook.map(|hook| hook.split(',').map(|event| event.trim().to_lowercase()).collect());
         let piece = Piece {
             source: format!("{prefix}{file}"),
             text: text.to_owned(),
@@ -147,10 +146,8 @@ fn read_head(file: &str, rendered: &Rendered, first_line: usize, text: &str) -> 
 
 /// The pieces of the printed text whose template was asked for.
 fn only(text: &str, prefix: &str, wanted: &[String]) -> Result<String> {
-    let pieces: Vec<(&str, &str)> = text
-        .split("---\n# Source: ")
-        .filter_map(|piece| piece.split_once('\n'))
-        .collect();
+    let pieces: Vec<(&str, &str)> =
+        text.split("---\n# Source: ").filter_map(|piece| piece.split_once('\n')).collect();
     let mut out = String::new();
     for name in wanted {
         let name = name.trim_start_matches("./");

@@ -86,7 +86,8 @@ impl Compared {
             namespace: self.key.namespace.clone(),
             name: self.key.name.clone(),
             status: self.sync,
-            health: self.health.clone(),
+            // As in Argo CD 3: the health of single objects is told on request, not kept in the status.
+            health: None,
             hook: self.hook.is_hook(),
             requires_pruning: self.requires_pruning(),
             sync_wave: self.target.as_ref().map_or(0, |target| wave(&target.value)),
@@ -165,8 +166,10 @@ impl Comparison {
 
     /// The images of all live objects, sorted.
     pub fn images(&self) -> Vec<String> {
+        // Images run in pods; what has none shows none.
+        let runs = |live: &&Value| live.pointer("/spec/replicas").and_then(Value::as_i64) != Some(0);
         let found: BTreeSet<String> =
-            self.objects.iter().filter_map(|o| o.live.as_ref()).flat_map(images).collect();
+            self.objects.iter().filter_map(|o| o.live.as_ref()).filter(runs).flat_map(images).collect();
         found.into_iter().collect()
     }
 }

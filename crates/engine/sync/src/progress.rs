@@ -55,7 +55,9 @@ pub fn advance(plan: &Plan, results: &mut Vec<ResourceResult>, live: impl Fn(&Ke
     {
         return end;
     }
-    for (_, step) in &steps {
+    // Once something was refused, the sync ends: what was applied beside it is not looked at any more.
+    let refused = results.iter().any(|r| r.hook_type.is_none() && r.hook_phase == Some(HookPhase::Failed));
+    for (_, step) in steps.iter().filter(|(_, step)| !refused || step.hook.is_some()) {
         look(step, results, &live);
     }
     let waits = several_waves(plan);

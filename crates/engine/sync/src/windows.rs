@@ -30,8 +30,11 @@ struct Window {
 /// Whether the windows of a project (`spec.syncWindows`) keep an Application from being synced now. `manual`: somebody
 /// asks for it, rather than the policy. Windows that cannot be read are as if they were not there.
 pub fn blocked(windows: &[Value], subject: &Subject, manual: bool, now: Timestamp) -> bool {
-    let found: Vec<Window> =
-        windows.iter().filter(|window| concerns(window, subject)).filter_map(|window| read(window, now)).collect();
+    let found: Vec<Window> = windows
+        .iter()
+        .filter(|window| concerns(window, subject))
+        .filter_map(|window| read(window, now))
+        .collect();
     let denying: Vec<&Window> = found.iter().filter(|window| window.denies && window.active).collect();
     if !denying.is_empty() {
         return !(manual && denying.iter().all(|window| window.manual));
@@ -85,7 +88,8 @@ fn glob(pattern: &str, text: &str) -> bool {
         None => text.is_empty(),
         Some('*') => {
             let rest = &pattern[1..];
-            rest.is_empty() || text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| glob(rest, &text[at..]))
+            rest.is_empty()
+                || text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| glob(rest, &text[at..]))
         }
         Some(letter) => {
             let mut letters = text.chars();
@@ -118,7 +122,8 @@ mod tests {
         let allow = |schedule: &str| json!([{"kind": "allow", "schedule": schedule, "duration": "1h", "namespaces": ["n?"]}]);
         assert!(!is_blocked(allow("0 12 * * *"), false));
         assert!(is_blocked(allow("0 13 * * *"), false) && is_blocked(allow("0 11 * * *"), true));
-        let other = json!([{"kind": "allow", "schedule": "0 1 * * *", "duration": "1h", "applications": ["other"]}]);
+        let other =
+            json!([{"kind": "allow", "schedule": "0 1 * * *", "duration": "1h", "applications": ["other"]}]);
         assert!(!is_blocked(other, false));
     }
 }

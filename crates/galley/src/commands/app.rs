@@ -31,10 +31,11 @@ pub async fn run(global: &Global, app: App) -> Result<Answer, Problem> {
         App::Get { name, output } => get(&client(global).await?, &name, &output).await,
         App::Sync { name, timeout } => sync(&client(global).await?, &name, timeout).await,
         App::Diff { name } => diff(global, &name).await,
+        other => super::app_verbs::run(global, other).await,
     }
 }
 
-async fn client(global: &Global) -> Result<kube::Client, Problem> {
+pub async fn client(global: &Global) -> Result<kube::Client, Problem> {
     Ground::find(global, &defaults()).await?.kube().await
 }
 

@@ -166,6 +166,8 @@ impl House {
         let (endpoints_out, endpoints_in) = watch::channel(endpoints);
         let states = states(state, &clock, &authorize)?;
         dashboard(&mut listeners, &mut supervisor, &client, &clock, &endpoints_in, states)?;
+        let argocd = super::argocd::router(&client, repository.clone(), state.path("mirrors"), &clock);
+        supervisor.serve("argocd", listeners.take("argocd")?, argocd);
         let (settled_out, settled) = watch::channel(false);
         let (trouble_out, trouble) = watch::channel(None);
         let releases = galley_releases::Service::new(

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use crate::{cli, state::State};
 
 /// Name and documented port of everything that listens on the machine.
-pub const PORTS: [(&str, u16); 7] = [
+pub const PORTS: [(&str, u16); 8] = [
     ("dashboard", 8870),
     ("api", 6443),
     ("git", 8418),
@@ -17,6 +17,7 @@ pub const PORTS: [(&str, u16); 7] = [
     ("tracking", 5000),
     ("gateway", 8880),
     ("argo", 2746),
+    ("argocd", 8890),
 ];
 
 /// Bound listeners by name.

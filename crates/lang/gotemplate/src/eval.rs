@@ -205,6 +205,9 @@ impl State<'_, '_, '_> {
             Value::Map(_) if has_arguments => {
                 Err(self.error(at, format!("{name} is not a method but has arguments")))
             }
+            Value::Map(map) if self.machine.limits.strict && map.get(name).is_none() => {
+                Err(self.error(at, format!("map has no entry for key {name:?}")))
+            }
             Value::Map(map) => Ok(lookup(&map, name)),
             _ => Err(self.error(at, format!("can't evaluate field {name} in type {}", receiver.type_name()))),
         }

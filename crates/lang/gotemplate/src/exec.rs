@@ -113,7 +113,7 @@ impl Rendered {
 pub(crate) struct Machine<'a> {
     pub(crate) functions: &'a dyn Functions,
     set: Rc<Set>,
-    limits: Limits,
+    pub(crate) limits: Limits,
     depth: usize,
     frames: usize,
     steps: usize,

@@ -72,11 +72,13 @@ pub struct Limits {
     pub steps: usize,
     /// Bytes of text and of function results, all together.
     pub bytes: usize,
+    /// A key that a map does not have is a mistake (`missingkey=error`), rather than no value.
+    pub strict: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { depth: 1000, steps: 5_000_000, bytes: 256 << 20 }
+        Limits { depth: 1000, steps: 5_000_000, bytes: 256 << 20, strict: false }
     }
 }
 

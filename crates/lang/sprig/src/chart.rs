@@ -101,7 +101,9 @@ fn push_line(out: &mut String, number: usize, levels: usize, line: &str) {
 
 fn from_yaml(text: &str) -> Result<Value, String> {
     match galley_yaml::parse_documents_leniently("", text) {
-        Ok(documents) => Ok(documents.first().map_or(Value::Nil, |document| Value::from_json(&document.value))),
+        Ok(documents) => {
+            Ok(documents.first().map_or(Value::Nil, |document| Value::from_json(&document.value)))
+        }
         Err(problem) => {
             let line = problem.place.as_ref().map_or(1, |place| place.line);
             Err(format!("error converting YAML to JSON: yaml: line {line}: {}", problem.what))

@@ -391,12 +391,7 @@ fn measure(kind: &Kind) -> (usize, usize) {
 }
 
 /// Turns a node in key position into a name, which must be new in its mapping.
-fn key_of(
-    file: &str,
-    node: &Node,
-    names: &mut HashSet<Rc<str>>,
-    lenient: bool,
-) -> Result<Key, Problem> {
+fn key_of(file: &str, node: &Node, names: &mut HashSet<Rc<str>>, lenient: bool) -> Result<Key, Problem> {
     let at = node.at;
     let Kind::Scalar { text, style, scalar } = &node.kind else {
         return Err(Problem::new(

@@ -53,7 +53,10 @@ impl Reader<'_> {
     fn folder(&mut self, path: &Path, prefix: &str, depth: usize) -> Result<(), Problem> {
         let real = path.canonicalize().map_err(|error| failed(path, &error))?;
         if depth > self.limits.depth || !self.open.insert(real.clone()) {
-            return Err(refused(prefix, "The folders are nested too deeply, or a link leads back to its own folder."));
+            return Err(refused(
+                prefix,
+                "The folders are nested too deeply, or a link leads back to its own folder.",
+            ));
         }
         let mut names = Vec::new();
         for entry in std::fs::read_dir(path).map_err(|error| failed(path, &error))? {

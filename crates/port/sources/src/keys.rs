@@ -51,7 +51,9 @@ impl Keys for OwnKeys {
 
     fn bcrypt(&self, password: &str) -> Result<String, String> {
         if password.len() > MAX_PASSWORD {
-            return Ok("failed to encrypt string with bcrypt: bcrypt: password length exceeds 72 bytes".to_owned());
+            return Ok(
+                "failed to encrypt string with bcrypt: bcrypt: password length exceeds 72 bytes".to_owned()
+            );
         }
         let salt = *uuid::Uuid::new_v4().as_bytes();
         let hash = bcrypt::hash_with_salt(password, 10, salt).map_err(|error| error.to_string())?;
@@ -68,7 +70,8 @@ fn params(wanted: &Wanted, now: jiff::Timestamp) -> Result<CertificateParams, St
         params.subject_alt_names.push(SanType::IpAddress(parsed));
     }
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     if wanted.is_authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages.push(KeyUsagePurpose::KeyCertSign);
@@ -124,8 +127,7 @@ mod tests {
 
     #[test]
     fn a_certificate_of_an_authority() {
-        let authority =
-            Wanted { name: "ca".to_owned(), days: 1, is_authority: true, ..Wanted::default() };
+        let authority = Wanted { name: "ca".to_owned(), days: 1, is_authority: true, ..Wanted::default() };
         let issuer = OwnKeys::default().certificate(&authority).unwrap();
         assert!(issuer.1.starts_with("-----BEGIN RSA PRIVATE KEY-----\n"));
         let wanted = Wanted {

@@ -96,8 +96,12 @@ fn chart(request: &Request, packed: bool) -> Result<String, Problem> {
         revision: 1,
         is_upgrade: request.is_upgrade,
     };
-    let capabilities = galley_render::default_capabilities(request.kube_version.as_deref(), &request.api_versions);
-    let surroundings = Surroundings { known: Some((request.now, Box::new(random))), keys: Some(Box::new(OwnKeys { now: request.now })) };
+    let capabilities =
+        galley_render::default_capabilities(request.kube_version.as_deref(), &request.api_versions);
+    let surroundings = Surroundings {
+        known: Some((request.now, Box::new(random))),
+        keys: Some(Box::new(OwnKeys { now: request.now })),
+    };
     galley_render::render_text(&files, &sources, &release, &capabilities, surroundings, &request.options)
 }
 
@@ -122,7 +126,11 @@ fn plain(request: &Request) -> Result<String, Problem> {
     }
     let mut out = String::new();
     for manifest in manifests {
-        out.push_str(&format!("---\n# Source: {}\n{}", manifest.file, galley_yaml::to_string(&manifest.value)));
+        out.push_str(&format!(
+            "---\n# Source: {}\n{}",
+            manifest.file,
+            galley_yaml::to_string(&manifest.value)
+        ));
     }
     Ok(out)
 }
@@ -150,6 +158,10 @@ fn read_text(path: &Path) -> Result<String, Problem> {
         read_file(path)?
     };
     String::from_utf8(text).map_err(|_| {
-        Problem::new("G0313", Kind::Invalid, "The file is not UTF-8 text.").at(path.display().to_string(), 0, 0)
+        Problem::new("G0313", Kind::Invalid, "The file is not UTF-8 text.").at(
+            path.display().to_string(),
+            0,
+            0,
+        )
     })
 }

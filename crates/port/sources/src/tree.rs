@@ -41,7 +41,10 @@ impl Tree for DiskTree {
         let length = real.metadata().map_err(|error| failed(&real, &error))?.len();
         *self.read.borrow_mut() += length;
         if length > Limits::default().file || *self.read.borrow() > MAX_ALL {
-            let what = format!("The file is larger than {} MiB, or all files together are.", Limits::default().file >> 20);
+            let what = format!(
+                "The file is larger than {} MiB, or all files together are.",
+                Limits::default().file >> 20
+            );
             return Err(Problem::new("G0317", Kind::Invalid, what).at(path, 0, 0));
         }
         std::fs::read(&real).map(Some).map_err(|error| failed(&real, &error))
@@ -59,7 +62,10 @@ impl Tree for DiskTree {
     ) -> Result<Vec<serde_json::Value>, Problem> {
         let home = if globals.chart_home.is_empty() { "charts" } else { &globals.chart_home };
         let at = |name: &str| format!("{folder}/{name}");
-        let candidates = [format!("{home}/{}", chart.name), format!("{home}/{}-{}/{}", chart.name, chart.version, chart.name)];
+        let candidates = [
+            format!("{home}/{}", chart.name),
+            format!("{home}/{}-{}/{}", chart.name, chart.version, chart.name),
+        ];
         let found = candidates.iter().find_map(|path| self.real(&at(path)).filter(|real| real.is_dir()));
         let Some(path) = found else {
             let what = format!("The chart `{}` is not under `{}`.", chart.name, at(home));
@@ -107,8 +113,14 @@ pub(crate) fn manifests_of_chart(
         skip_tests: chart.skip_tests,
         only: Vec::new(),
     };
-    let text =
-        galley_render::render_text(files, &sources, &release, &capabilities, Surroundings::default(), &options)?;
+    let text = galley_render::render_text(
+        files,
+        &sources,
+        &release,
+        &capabilities,
+        Surroundings::default(),
+        &options,
+    )?;
     let documents = galley_yaml::parse_documents_leniently(&chart.name, &text)?;
     Ok(documents.into_iter().map(|document| document.value).collect())
 }
@@ -123,7 +135,8 @@ impl Tree for FileTree<'_> {
 
     fn is_folder(&self, path: &str) -> bool {
         let below = format!("{path}/");
-        path.is_empty() || self.0.range(below.clone()..).next().is_some_and(|(file, _)| file.starts_with(&below))
+        path.is_empty()
+            || self.0.range(below.clone()..).next().is_some_and(|(file, _)| file.starts_with(&below))
     }
 
     fn chart(

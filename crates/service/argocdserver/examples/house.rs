@@ -23,7 +23,11 @@ struct Kitchen {
 
 #[async_trait]
 impl galley_argocdserver::Renderer for Kitchen {
-    async fn manifests(&self, application: &Application, revision: &str) -> Result<(Vec<Value>, String), Problem> {
+    async fn manifests(
+        &self,
+        application: &Application,
+        revision: &str,
+    ) -> Result<(Vec<Value>, String), Problem> {
         let config = galley_gitops::Config::default();
         let (client, repositories) = (self.client.clone(), Arc::clone(&self.repositories));
         galley_gitops::manifests(client, config, repositories, application, revision).await
@@ -37,8 +41,8 @@ async fn main() {
     let ports: Vec<u16> = arguments[1..3].iter().map(|port| port.parse().expect("a port")).collect();
     std::fs::create_dir_all(folder.join("pki")).expect("the folder can be made");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let database =
-        galley_store::Database::open(&folder.join("x.db"), &[galley_apiserver::MIGRATION]).expect("a database");
+    let database = galley_store::Database::open(&folder.join("x.db"), &[galley_apiserver::MIGRATION])
+        .expect("a database");
     let mut kinds = kubernetes_kinds();
     let argo = |kind, plural| ResourceDef::new("argoproj.io", "v1alpha1", kind, plural);
     kinds.extend([
@@ -49,7 +53,8 @@ async fn main() {
     let config = galley_apiserver::Config { kinds, ..Default::default() };
     let server = ApiServer::open(config, database, Arc::clone(&clock)).expect("a server");
     let client = server.client("default");
-    let authority = CertificateAuthority::load_or_create(&folder.join("auth"), Arc::clone(&clock)).expect("a CA");
+    let authority =
+        CertificateAuthority::load_or_create(&folder.join("auth"), Arc::clone(&clock)).expect("a CA");
     let tokens = TokenAuthority::load_or_create(&folder.join("auth"), Arc::clone(&clock)).expect("tokens");
     let local = [std::net::Ipv4Addr::LOCALHOST.into()];
     let tls = authority.server_tls(&["localhost"], &local).expect("a certificate");
@@ -118,7 +123,8 @@ async fn pretend(client: kube::Client) {
             for object in list.items {
                 let age = age(&object);
                 let status = if kind == "Job" { job(&object, age) } else { deployment(&object, age) };
-                let Some(status) = status.filter(|status| contains_not(&object.data["status"], status)) else {
+                let Some(status) = status.filter(|status| contains_not(&object.data["status"], status))
+                else {
                     continue;
                 };
                 let namespace = object.metadata.namespace.clone().unwrap_or_default();

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use galley_argo_cd::{API_VERSION, Application, names};
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
-};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
@@ -105,8 +103,7 @@ async fn validate(deps: &Deps, application: &Application) -> Result<(), Error> {
 
 /// Puts another specification, and labels, annotations and finalizers, in place of the ones that are there.
 pub(crate) async fn replace(deps: &Deps, name: &str, spec: Value, metadata: Option<&Value>) -> Answer {
-    let mut object =
-        all(deps).get_opt(name).await?.ok_or_else(|| Error::missing("applications", name))?;
+    let mut object = all(deps).get_opt(name).await?.ok_or_else(|| Error::missing("applications", name))?;
     object.data["spec"] = spec;
     if let Some(metadata) = metadata.filter(|metadata| metadata.is_object()) {
         object.metadata.labels = serde_json::from_value(metadata["labels"].clone())?;

@@ -10,6 +10,7 @@
 //! | `applications` | listing, making, changing and deleting Applications |
 //! | `operations` | syncing and rolling back, with their refusals |
 //! | `tree` | the objects of an Application, with those that they own |
+//! | `verbs` | the same for callers in the same process |
 //! | `windows` | when a project lets its Applications be synced |
 //! | `error` | refusals as Argo CD words and numbers them |
 
@@ -18,6 +19,7 @@ mod error;
 mod operations;
 mod routes;
 mod tree;
+mod verbs;
 pub mod windows;
 
 use std::sync::Arc;
@@ -29,12 +31,17 @@ use serde_json::Value;
 
 pub use error::Error;
 pub use routes::router;
+pub use verbs::{Verb, ask};
 
 /// Renders Applications.
 #[async_trait]
 pub trait Renderer: Send + Sync {
     /// The objects of an Application at a revision (its own, if that is empty), and the commit.
-    async fn manifests(&self, application: &Application, revision: &str) -> Result<(Vec<Value>, String), Problem>;
+    async fn manifests(
+        &self,
+        application: &Application,
+        revision: &str,
+    ) -> Result<(Vec<Value>, String), Problem>;
 }
 
 /// What the API needs.

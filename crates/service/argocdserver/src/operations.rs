@@ -30,7 +30,11 @@ pub(crate) async fn sync(deps: &Deps, name: &str, body: &Value) -> Answer {
         None => policy.map(|policy| policy.sync_options.clone()).unwrap_or_default(),
     };
     let mut operation = json!({"prune": body["prune"] == true, "dryRun": dry_run});
-    let optional = [("syncStrategy", &body["strategy"]), ("resources", &body["resources"]), ("manifests", &body["manifests"])];
+    let optional = [
+        ("syncStrategy", &body["strategy"]),
+        ("resources", &body["resources"]),
+        ("manifests", &body["manifests"]),
+    ];
     for (field, value) in optional.into_iter().filter(|(_, value)| !value.is_null()) {
         operation[field] = value.clone();
     }
@@ -63,7 +67,9 @@ async fn ask(deps: &Deps, application: &Application, sync: Value, retry: Value) 
     }
     let patch = json!({"operation": operation});
     let name = &application.metadata.name;
-    Ok(Json(json!(applications::all(deps).patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?)))
+    Ok(Json(json!(
+        applications::all(deps).patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await?
+    )))
 }
 
 /// Whether the project's windows keep somebody from syncing it now.
@@ -116,7 +122,8 @@ pub(crate) async fn rollback(deps: &Deps, name: &str, body: &Value) -> Answer {
 /// Stops an operation.
 pub(crate) async fn terminate(deps: &Deps, name: &str) -> Answer {
     let application = applications::typed(deps, name).await?;
-    let running = application.status.operation_state.as_ref().is_some_and(|state| !state.phase.is_completed());
+    let running =
+        application.status.operation_state.as_ref().is_some_and(|state| !state.phase.is_completed());
     if !running {
         return Err(Error::new(3, "Unable to terminate operation. No operation is in progress"));
     }

@@ -55,15 +55,23 @@ pub fn router(deps: Deps) -> Router {
 
 /// Who may ask, and for how long.
 async fn guard(State(deps): State<Deps>, request: Request, next: Next) -> Response {
-    let open = matches!(request.uri().path(), "/api/version" | "/healthz" | "/api/v1/session" | "/api/v1/settings");
+    let open =
+        matches!(request.uri().path(), "/api/version" | "/healthz" | "/api/v1/session" | "/api/v1/settings");
     if let Some(authorize) = deps.authorize.as_ref().filter(|_| !open) {
         let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
         let cookie = request.headers().get("cookie").and_then(|value| value.to_str().ok());
-        let of_cookie = cookie.and_then(|all| all.split("; ").find_map(|one| one.strip_prefix("argocd.token=")));
+        let of_cookie =
+            cookie.and_then(|all| all.split("; ").find_map(|one| one.strip_prefix("argocd.token=")));
         let token = header.and_then(|value| value.strip_prefix("Bearer ")).or(of_cookie);
         if !token.is_some_and(|token| authorize(token)) {
             return Error::new(16, "no session information").into_response();
         }
+    }
+    // A name that only seems to be elsewhere may be a page of another site that reaches for this machine.
+    let host = request.headers().get("host").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    if deps.authorize.is_none() && !matches!(name, "127.0.0.1" | "localhost" | "[::1]" | "") {
+        return Error::new(7, "this API answers to names of loopback only").into_response();
     }
     match tokio::time::timeout(DEADLINE, next.run(request)).await {
         Ok(response) => response,
@@ -96,7 +104,11 @@ async fn list(State(deps): State<Deps>, Query(query): Query<Parameters>) -> Answ
     applications::list(&deps, &query).await
 }
 
-async fn create(State(deps): State<Deps>, Query(query): Query<Parameters>, Json(body): Json<Value>) -> Answer {
+async fn create(
+    State(deps): State<Deps>,
+    Query(query): Query<Parameters>,
+    Json(body): Json<Value>,
+) -> Answer {
     applications::create(&deps, body, query.get("upsert").is_some_and(|upsert| upsert == "true")).await
 }
 
@@ -120,7 +132,11 @@ async fn patch(State(deps): State<Deps>, Path(name): Path<String>, Json(body): J
     applications::patch(&deps, &name, &body).await
 }
 
-async fn delete(State(deps): State<Deps>, Path(name): Path<String>, Query(query): Query<Parameters>) -> Answer {
+async fn delete(
+    State(deps): State<Deps>,
+    Path(name): Path<String>,
+    Query(query): Query<Parameters>,
+) -> Answer {
     applications::delete(&deps, &name, &query).await
 }
 
@@ -144,11 +160,19 @@ async fn managed(State(deps): State<Deps>, Path(name): Path<String>) -> Answer {
     tree::managed(&deps, &name).await
 }
 
-async fn resource(State(deps): State<Deps>, Path(name): Path<String>, Query(query): Query<Parameters>) -> Answer {
+async fn resource(
+    State(deps): State<Deps>,
+    Path(name): Path<String>,
+    Query(query): Query<Parameters>,
+) -> Answer {
     tree::resource(&deps, &name, &query).await
 }
 
-async fn manifests(State(deps): State<Deps>, Path(name): Path<String>, Query(query): Query<Parameters>) -> Answer {
+async fn manifests(
+    State(deps): State<Deps>,
+    Path(name): Path<String>,
+    Query(query): Query<Parameters>,
+) -> Answer {
     let application = applications::typed(&deps, &name).await?;
     let revision = query.get("revision").map_or("", String::as_str);
     let (manifests, revision) = deps

@@ -114,8 +114,8 @@ impl Hands<'_> {
         found.ok_or_else(|| {
             let Key { kind, namespace, name, .. } = &step.key;
             Failure::Refused(format!(
-                "resource mapping not found for name: {name:?} namespace: {namespace:?}: no matches for kind {kind:?} in \
-                 version {version:?}; ensure CRDs are installed first"
+                "resource mapping not found for name: {name:?} namespace: {namespace:?} from \"<file>\": no matches for kind \
+                 {kind:?} in version {version:?}\nensure CRDs are installed first"
             ))
         })
     }
@@ -279,7 +279,10 @@ impl Hands<'_> {
 }
 
 fn message(step: &Step, action: Action) -> String {
-    if step.server_side && matches!(action, Action::Create | Action::Update | Action::Unchanged) {
+    let managed =
+        step.key.kind == "Namespace" && step.reasons.iter().any(|why| why == "CreateNamespace=true");
+    if (step.server_side || managed) && matches!(action, Action::Create | Action::Update | Action::Unchanged)
+    {
         return format!("{} serverside-applied", step.key.kubectl());
     }
     created_message(step, action)

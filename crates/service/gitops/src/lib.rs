@@ -15,6 +15,7 @@
 //! | `status` | what is written into an Application's status |
 //! | `reconcile` | all of it, once, for one Application |
 //! | `watches` | what wakes it: Applications, their objects |
+//! | `sets` | ApplicationSets: the Applications that they make |
 //! | `service` | the run loop |
 //! | `plan` | what a sync would do, for people |
 //!
@@ -40,6 +41,7 @@ mod project;
 mod reconcile;
 mod repositories;
 mod service;
+mod sets;
 mod source;
 mod status;
 mod watches;

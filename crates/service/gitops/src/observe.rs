@@ -40,6 +40,8 @@ pub(crate) struct Observation {
     pub(crate) warnings: Vec<Condition>,
     /// The namespace that `CreateNamespace=true` asks for, and whether it is there.
     pub(crate) namespace: Option<(Value, bool)>,
+    /// The project's sync windows.
+    pub(crate) windows: Vec<Value>,
 }
 
 /// Where objects that are not wanted any more are looked for.
@@ -86,7 +88,8 @@ impl Eyes {
         };
         let kinds = unique(kinds).into_iter().filter(used).collect();
         let namespace = self.namespace(application).await?;
-        Ok(Observation { rendered, comparison, ignore, kinds, warnings, namespace })
+        let windows = rules.windows();
+        Ok(Observation { rendered, comparison, ignore, kinds, warnings, namespace, windows })
     }
 
     async fn targets(

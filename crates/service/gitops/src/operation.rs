@@ -112,6 +112,7 @@ impl Course<'_> {
             Ok(seen) => seen,
             Err(Error::Problem(problem)) => {
                 let why = format!("ComparisonError: {}", words(&problem));
+                self.name_commits(state, &sync).await;
                 return Ok(Some(self.fail(state, writer, OperationPhase::Error, why)));
             }
             Err(error) => return Err(error),
@@ -191,6 +192,20 @@ impl Course<'_> {
         set_revisions(&mut result.revision, &mut result.revisions, &seen.rendered.revisions, several);
         (result.source, result.sources) = named_sources(&seen.rendered.sources, several);
         Ok(seen)
+    }
+
+    /// Puts into the result which commits could not be rendered, as far as they are there.
+    async fn name_commits(&self, state: &mut OperationState, sync: &SyncOperation) {
+        let mut commits = Vec::new();
+        for source in self.application.sources() {
+            let Ok(repo) = self.eyes.repositories.open(&source.repo_url).await else { return };
+            let wanted = if sync.revision.is_empty() { source.revision() } else { &sync.revision };
+            let Ok(Some(commit)) = repo.resolve(wanted).await else { return };
+            commits.push(commit);
+        }
+        let several = !self.application.spec.sources.is_empty();
+        let result = state.sync_result.get_or_insert_with(SyncResult::default);
+        set_revisions(&mut result.revision, &mut result.revisions, &commits, several);
     }
 
     async fn step(

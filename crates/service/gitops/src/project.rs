@@ -61,6 +61,11 @@ impl Rules {
         Rules { name: "default".into(), spec }
     }
 
+    /// When the project lets its Applications be synced, as written.
+    pub(crate) fn windows(&self) -> Vec<serde_json::Value> {
+        self.spec.other.get("syncWindows").and_then(|windows| windows.as_array().cloned()).unwrap_or_default()
+    }
+
     /// Whether the Application may be: its repositories and its destination.
     pub(crate) fn check(&self, application: &Application) -> Result<(), Problem> {
         for source in application.sources() {

@@ -23,6 +23,9 @@ use crate::{
     status::{self, Writer},
 };
 
+/// How often is looked whether a sync window has opened or closed.
+const WINDOW: Duration = Duration::from_secs(30);
+
 /// What a turn leaves behind.
 #[derive(Default)]
 pub(crate) struct Outcome {
@@ -88,6 +91,11 @@ impl Turn<'_> {
     async fn run(mut self, first: bool) -> Result<Outcome, Error> {
         let refresh = self.application.annotation(names::REFRESH).map(str::to_owned);
         let hard = refresh.as_deref() == Some("hard");
+        if refresh.is_some() || self.application.operation.is_some() && !self.is_at_work() {
+            for source in self.application.sources() {
+                self.reconciler.eyes.repositories.expire(&source.repo_url).await;
+            }
+        }
         if hard {
             self.reconciler.eyes.cache.forget(&self.application.metadata.name);
         }
@@ -177,6 +185,10 @@ impl Turn<'_> {
                 status::add_condition(&mut self.status, self.application, "SyncError", why, &now);
                 false
             }
+            Decision::Sync(_) if self.is_kept_by_windows(seen) => {
+                soonest(outcome, WINDOW);
+                false
+            }
             Decision::Sync(operation) => {
                 let name = &self.application.metadata.name;
                 tracing::info!(application = name, revisions = ?seen.rendered.revisions, "syncs by its policy");
@@ -184,6 +196,18 @@ impl Turn<'_> {
                 true
             }
         }
+    }
+
+    /// Whether the project's windows keep the policy from syncing now.
+    fn is_kept_by_windows(&self, seen: &Observation) -> bool {
+        let destination = &self.application.spec.destination;
+        let subject = galley_sync::windows::Subject {
+            application: self.application.metadata.name.clone(),
+            namespace: destination.namespace.clone(),
+            server: destination.server.clone(),
+            cluster: destination.name.clone(),
+        };
+        galley_sync::windows::blocked(&seen.windows, &subject, false, self.writer.clock.now())
     }
 
     /// After an operation: its request goes, and the policy is asked once more, for git may have moved meanwhile.

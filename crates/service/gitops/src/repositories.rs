@@ -17,6 +17,9 @@ use tokio::{sync::Mutex, time::Instant};
 pub trait Repositories: Send + Sync {
     /// The repository at `url`, as fresh as its kind allows: one of ours as it is, a mirror after a fetch.
     async fn open(&self, url: &str) -> Result<Repo, Problem>;
+
+    /// What was fetched of the repository at `url` is too old from now on.
+    async fn expire(&self, _url: &str) {}
 }
 
 /// Knows user and token for a URL.
@@ -79,6 +82,13 @@ impl Repositories for LocalRepositories {
         match self.ours.get(&normal(url)) {
             Some(repo) => Ok(repo.clone()),
             None => self.mirror(url).await,
+        }
+    }
+
+    async fn expire(&self, url: &str) {
+        let slot = self.fetched.lock().await.get(url).cloned();
+        if let Some(slot) = slot {
+            *slot.lock().await = None;
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     Config, Error, Repositories,
     observe::Eyes,
     reconcile::{Outcome, Reconciler},
+    sets::Sets,
     watches::{Changed, News, Watches, applications},
 };
 
@@ -40,6 +41,7 @@ pub struct Deps {
 /// Reconciles all Applications of a namespace.
 pub struct Service {
     reconciler: Arc<Reconciler>,
+    sets: Sets,
     wake: watch::Receiver<u64>,
 }
 
@@ -50,8 +52,14 @@ impl Service {
     /// None today; the signature is every service's.
     pub fn new(config: Config, deps: Deps) -> Result<Self, Error> {
         let eyes = Eyes::new(deps.client.clone(), config, deps.repositories);
+        let sets = Sets {
+            client: deps.client.clone(),
+            repositories: Arc::clone(&eyes.repositories),
+            clock: Arc::clone(&deps.clock),
+            namespace: eyes.config.namespace.clone(),
+        };
         let reconciler = Arc::new(Reconciler { client: deps.client, eyes, clock: deps.clock });
-        Ok(Service { reconciler, wake: deps.wake })
+        Ok(Service { reconciler, sets, wake: deps.wake })
     }
 
     /// Reconciles until cancelled. A turn that is cut off is taken up again by the next run: its progress is in the
@@ -62,12 +70,14 @@ impl Service {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let mut news = applications(self.reconciler.applications());
         let mut wake = self.wake;
+        let mut sets = std::pin::pin!(self.sets.run(wake.clone(), shutdown.clone()));
         let mut desk = Desk::new(self.reconciler);
         let mut wakes = true;
         loop {
             let due = desk.start_what_is_due();
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
+                () = &mut sets => return Ok(()),
                 Some(news) = news.next() => desk.hear(news),
                 changed = desk.watches.next() => desk.wake_owner(&changed),
                 changed = wake.changed(), if wakes => {

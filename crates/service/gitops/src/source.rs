@@ -145,7 +145,8 @@ async fn render(
     }
     let explicit = source.helm.is_some() || source.directory.is_some();
     let kustomized = galley_kustomize::FILE_NAMES.iter().any(|name| files.contains_key(*name));
-    let is_chart = source.helm.is_some() || !explicit && source.kustomize.is_none() && galley_render::is_chart(&files);
+    let is_chart =
+        source.helm.is_some() || !explicit && source.kustomize.is_none() && galley_render::is_chart(&files);
     if source.kustomize.is_some() || !explicit && !is_chart && kustomized {
         return Ok(("Kustomize".into(), kustomization(one).await?));
     }
@@ -174,7 +175,11 @@ async fn kustomization(one: &Opened) -> Result<Vec<Manifest>, Problem> {
     };
     blocking(move || {
         let values = galley_kustomize::build_with(&galley_sources::FileTree(&files), &path, &overrides)?;
-        let file = if path.is_empty() { "kustomization.yaml".to_owned() } else { format!("{path}/kustomization.yaml") };
+        let file = if path.is_empty() {
+            "kustomization.yaml".to_owned()
+        } else {
+            format!("{path}/kustomization.yaml")
+        };
         Ok(values.into_iter().map(|value| Manifest { value, file: file.clone(), line: 1 }).collect())
     })
     .await

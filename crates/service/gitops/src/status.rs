@@ -112,6 +112,12 @@ pub(crate) fn unseen(
 ) {
     status.sync.status = SyncCode::Unknown;
     let invalid = matches!(problem.code, "G0411" | "G0414");
+    if !invalid {
+        let wanted: Vec<String> =
+            application.sources().iter().map(|source| source.revision().to_owned()).collect();
+        let several = !application.spec.sources.is_empty();
+        set_revisions(&mut status.sync.revision, &mut status.sync.revisions, &wanted, several);
+    }
     if invalid {
         set_health(status, HealthCode::Unknown, now);
     } else if status.health.status.is_none() {
