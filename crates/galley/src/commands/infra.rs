@@ -46,7 +46,7 @@ pub async fn run(global: &Global, infra: Infra) -> Result<Answer, Problem> {
         Infra::Apply { consent, site } => change::apply(global, &site, &consent).await,
         Infra::Replace { node, consent, site } => change::replace(global, &site, &node, &consent).await,
         Infra::Destroy { consent, site } => change::destroy(global, &site, &consent).await,
-        Infra::Output { name, site } => look::output(global, &site, name.as_deref()).await,
+        Infra::Outputs { name, site } => look::output(global, &site, name.as_deref()).await,
         Infra::Inventory(site) => look::inventory(global, &site).await,
         Infra::Show(site) => look::show(global, &site).await,
         Infra::History(site) => history::list(global, &site).await,

@@ -75,7 +75,11 @@ impl Diagnostic {
             let sentence = self.detail.split("\n\nThis was checked by").next().unwrap_or_default();
             return plain(sentence);
         }
-        plain(&self.summary)
+        let first = plain(self.detail.split("\n\n").next().unwrap_or_default());
+        match first.chars().count() {
+            1..=300 if !self.summary.contains(&first) => format!("{}: {first}", plain(&self.summary)),
+            _ => plain(&self.summary),
+        }
     }
 
     /// What to do about it.
@@ -185,7 +189,8 @@ pub(crate) fn problem(command: &str, changed: bool, diagnostics: &[Diagnostic], 
     match first.remedy() {
         Some(remedy) => problem.try_this(remedy),
         None if changed => problem.try_this("Mend that and run it again; it goes on where it stopped."),
-        None => problem,
+        None if problem.place.is_some() => problem.try_this("Correct that line and run it again."),
+        None => problem.try_this("Mend that and run it again; `galley infra check` looks at everything at once."),
     }
 }
 

@@ -11,6 +11,8 @@ use crate::stream::short;
 
 /// Longest value that is shown.
 const VALUE: usize = 160;
+/// The tools' word for what was begun and not finished.
+const UNFINISHED: &str = "replace_because_tainted";
 
 /// What is done with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,9 +145,16 @@ impl Plan {
         self.changes.is_empty() && self.outputs.is_empty()
     }
 
-    /// What is lost by it.
+    /// What is lost by it. What was never finished is no loss.
     pub fn destroyed(&self) -> impl Iterator<Item = &Change> {
-        self.changes.iter().filter(|change| change.action.destroys())
+        self.changes.iter().filter(|change| change.action == Action::Delete || change.action.destroys() && change.reason != UNFINISHED)
+    }
+
+    /// Marks what is known not to be finished, whatever the state says.
+    pub fn unfinished(&mut self, addresses: &[&str]) {
+        for change in self.changes.iter_mut().filter(|change| addresses.contains(&change.address.as_str())) {
+            UNFINISHED.clone_into(&mut change.reason);
+        }
     }
 
     /// How many are made, changed and destroyed. A replacement counts as made and as destroyed.
@@ -377,6 +386,8 @@ mod tests {
         other.key = Some("node3".into());
         plan.changes.push(other);
         assert_eq!(plan.word().as_deref(), Some("all"));
+        plan.unfinished(&["x.node[\"node2\"]"]);
+        assert_eq!(plan.destroyed().count(), 0, "what was never finished is no loss");
         assert_eq!(Plan::default().word(), None);
     }
 

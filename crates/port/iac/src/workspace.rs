@@ -277,11 +277,11 @@ impl Workspace {
         (journal.pid, journal.started) = (running.pid, running.started);
         journal.write(&self.journal_file())?;
         let heard = self.listen(&mut running, out, progress).await;
-        self.conclude(heard)
+        self.conclude(heard, journal)
     }
 
     /// What an apply came to. A tool that ended by itself has written its state, so its journal is done with.
-    fn conclude(&self, heard: Result<Said, Error>) -> Result<Outcome, Error> {
+    fn conclude(&self, heard: Result<Said, Error>, journal: Journal) -> Result<Outcome, Error> {
         let result = match heard {
             Ok(said) => {
                 let warnings = said.diagnostics.into_iter().filter(|one| one.severity == Severity::Warning).collect();
@@ -292,7 +292,13 @@ impl Workspace {
             }
             Err(other) => return Err(other),
         };
+        // Of its own doubts the state knows all; those that it took over it may not have come to.
+        let own = Journal { creates: Vec::new(), ..journal };
+        let doubts = own.in_doubt();
         self.forget()?;
+        if !doubts.is_empty() {
+            Journal { pid: 0, started: 0, out: self.options.home.join("runs/none"), doubts, ..own }.write(&self.journal_file())?;
+        }
         result
     }
 

@@ -104,17 +104,20 @@ async fn planned(here: &Here, mode: &Mode, left: &Leftover, replace: &[String]) 
         all.sort();
         all.dedup();
     }
-    match here.space.plan(mode, &all, &here.screen).await {
+    let mut plan = match here.space.plan(mode, &all, &here.screen).await {
         Err(error) => match recover::left_lock(&error, left) {
             Some(id) => {
                 here.screen.say(&format!("The lock {id} was left behind by the run that was cut off; it is taken away."));
                 here.space.unlock(&id, &here.screen).await?;
-                Ok(here.space.plan(mode, &all, &here.screen).await?)
+                here.space.plan(mode, &all, &here.screen).await?
             }
-            None => Err(error.into()),
+            None => return Err(error.into()),
         },
-        Ok(plan) => Ok(plan),
-    }
+        Ok(plan) => plan,
+    };
+    let unfinished: Vec<&str> = left.unfinished.iter().map(|doubt| doubt.planned.address.as_str()).collect();
+    plan.unfinished(&unfinished);
+    Ok(plan)
 }
 
 fn show(here: &Here, plan: &Plan) -> Result<(), Problem> {
@@ -184,6 +187,8 @@ async fn server_of(space: &Workspace, here: &Here, node: &str) -> Result<String,
     let mut problem = Problem::new("G1212", Kind::NotFound, format!("The state has no node `{node}`; {known}."));
     if let Some(meant) = galley_problem::did_you_mean(node, names) {
         problem = problem.try_this(format!("Did you mean `{meant}`?"));
+    } else {
+        problem = problem.try_this("`galley infra show` lists what there is.");
     }
     Err(problem)
 }

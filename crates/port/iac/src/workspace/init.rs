@@ -18,7 +18,7 @@ impl Workspace {
     /// [`Error::Refused`].
     pub async fn init(&self, progress: &dyn Progress) -> Result<(), Error> {
         let data = self.options.home.join(format!("data-{}", self.tool.kind.program()));
-        let mark = data.join("galley-ready");
+        let mark = self.options.home.join(format!("ready-{}", self.tool.kind.program()));
         let wanted = format!("{} {:08x}", self.tool.version, fingerprint(&self.options.dir)?);
         if std::fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
             return Ok(());
