@@ -115,6 +115,9 @@ proxy_start() { # STATUS METHOD PATH
 }
 proxy_stop() { kill "$proxy" 2>/dev/null; wait "$proxy" 2>/dev/null; rm -f "$WORK/clouds-proxy.yaml"; }
 
+# Nothing there: what a fault before this one left would hide the next.
+fresh() { g destroy --yes=all >"$WORK/log/fresh.log" 2>&1 </dev/null || bad "destroy between faults"; }
+
 part_faults() {
     local tool status what
     galley_ready "faults" && cloud_ready "faults" || return 0
@@ -130,8 +133,11 @@ part_faults() {
     fault "a cloud that does not answer" 'answer' with_clouds "$WORK/clouds-silent.yaml" g apply --yes
     fault "an image that there is not" 'nosuch' g apply --yes --var image=nosuch
     fault "a flavour that there is not" 'nosuch' g apply --yes --var flavor=nosuch
+    fresh
     fault "a network that there is not" 'nosuch' g apply --yes --var shared_network=nosuch
+    fresh
     fault "a key pair that there is not" 'nosuch|key' g apply --yes --var key_pair=nosuch
+    fresh
     fault "a security group that there is not" 'nosuch' g apply --yes --var 'security_groups=["nosuch"]'
     fault "check finds them, too" 'nosuch' g check --var image=nosuch
     fault "an address outside the network" '10\.0\.0\.9' g apply --yes --var 'nodes={node1={address="10.0.0.9"}}'
@@ -142,8 +148,10 @@ part_faults() {
     fault "an argument that there is not" 'wrong.tf:2' g plan
     rm "$drive_dir/wrong.tf"
     fault "a node that there is not" 'node9' g replace node9 --yes=node9
+    # What a killed plug-in or a full disk does is not tried here; kills is a part of its own.
     for status in 409 429 500 503 timeout; do
         what="$status in the middle of an apply"
+        fresh
         proxy_start "$status" POST /servers
         fault "$what" "$([ "$status" = timeout ] && echo 'answer|timed out|timeout' || echo "$status")" with_clouds "$WORK/clouds-proxy.yaml" g apply --yes
         proxy_stop
