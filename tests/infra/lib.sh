@@ -10,7 +10,7 @@ VENV=${GALLEY_INFRA_VENV:-$WORK/venv}
 export CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 TF_INPUT=0 ANSIBLE_NOCOWS=1 PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
 # A settings file that is named but missing makes the tools print a warning before everything.
 [ -z "${TF_CLI_CONFIG_FILE:-}" ] || [ -e "$TF_CLI_CONFIG_FILE" ] || unset TF_CLI_CONFIG_FILE
-mkdir -p "$WORK"
+mkdir -p "$WORK/log"
 
 failed=0 passed=0 skipped=0
 ok() { printf 'ok       %s\n' "$*"; passed=$((passed + 1)); }

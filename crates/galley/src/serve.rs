@@ -114,7 +114,8 @@ async fn gateway(args: &Gateway, supervisor: &mut Supervisor) -> Result<(), Prob
 }
 
 async fn state(args: &Keeping, supervisor: &mut Supervisor) -> Result<(), Problem> {
-    let config = galley_statestore::Config { folder: folder(&args.data, "infra-state")?, ..Default::default() };
+    let config =
+        galley_statestore::Config { folder: folder(&args.data, "infra-state")?, ..Default::default() };
     let deps = galley_statestore::Deps { clock: clock(), authorize: authorize()? };
     let service =
         galley_statestore::Service::new(config, deps).map_err(|e| failed("opening the state store", &e))?;

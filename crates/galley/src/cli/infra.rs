@@ -53,7 +53,8 @@ pub enum Infra {
         site: Site,
     },
     /// Print the outputs; what is marked sensitive is not shown
-    Output {
+    #[command(name = "output")]
+    Outputs {
         /// Only this one, as plain text
         name: Option<String>,
         /// The configuration

@@ -51,7 +51,12 @@ async fn playbook(global: &Global, play: &Play, name: &str, more: Vec<String>) -
     Ok(Answer::Yes)
 }
 
-async fn install(global: &Global, play: &Play, no_bootstrap: bool, values: Option<PathBuf>) -> Result<Answer, Problem> {
+async fn install(
+    global: &Global,
+    play: &Play,
+    no_bootstrap: bool,
+    values: Option<PathBuf>,
+) -> Result<Answer, Problem> {
     let site = Site::open(global, &play.reach)?;
     play::run(global, &site, play, "site.yml", Vec::new()).await?;
     // A part of an install is not the moment for what stands on all of it.
@@ -92,7 +97,11 @@ async fn reset(global: &Global, play: &Play, yes: Option<&str>) -> Result<Answer
     let name = tunnel::cluster_name(&tree).unwrap_or_else(|| "all".to_owned());
     if !play.check && yes != Some(name.as_str()) {
         let whom = play.limit.clone().unwrap_or_else(|| "every machine of the inventory".to_owned());
-        confirm(&format!("This takes everything of the cluster off {whom}."), &name, &format!("--yes={name}"))?;
+        confirm(
+            &format!("This takes everything of the cluster off {whom}."),
+            &name,
+            &format!("--yes={name}"),
+        )?;
     }
     let more = if play.check { Vec::new() } else { vec!["reset_confirmed=true".to_owned()] };
     play::run(global, &site, play, "reset.yml", more).await?;
@@ -118,5 +127,8 @@ fn folder(dir: &Path) -> Result<PathBuf, Problem> {
 
 /// The program beside `ansible-playbook` of another name.
 fn beside(reach: &Reach, name: &str) -> String {
-    reach.ansible.strip_suffix("ansible-playbook").map_or_else(|| name.to_owned(), |folder| format!("{folder}{name}"))
+    reach
+        .ansible
+        .strip_suffix("ansible-playbook")
+        .map_or_else(|| name.to_owned(), |folder| format!("{folder}{name}"))
 }

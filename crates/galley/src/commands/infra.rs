@@ -46,7 +46,7 @@ pub async fn run(global: &Global, infra: Infra) -> Result<Answer, Problem> {
         Infra::Apply { consent, site } => change::apply(global, &site, &consent).await,
         Infra::Replace { node, consent, site } => change::replace(global, &site, &node, &consent).await,
         Infra::Destroy { consent, site } => change::destroy(global, &site, &consent).await,
-        Infra::Output { name, site } => look::output(global, &site, name.as_deref()).await,
+        Infra::Outputs { name, site } => look::output(global, &site, name.as_deref()).await,
         Infra::Inventory(site) => look::inventory(global, &site).await,
         Infra::Show(site) => look::show(global, &site).await,
         Infra::History(site) => history::list(global, &site).await,
@@ -127,7 +127,12 @@ pub fn absolute(path: &Path) -> Result<PathBuf, Problem> {
 pub fn lock(home: &Path) -> Result<File, Problem> {
     let path = home.join("lock");
     let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).open(&path).map_err(|e| crate::io(&path, "opening", &e))?;
+    let file = options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| crate::io(&path, "opening", &e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::Error(error)) => Err(crate::io(&path, "locking", &error)),
@@ -165,7 +170,9 @@ pub fn interrupts() -> Interrupts {
 /// Whether an address is of this machine: our token goes nowhere else by itself.
 fn on_loopback(address: &str) -> bool {
     let host = address.split_once("://").map_or(address, |(_, rest)| rest);
-    ["127.0.0.1:", "127.0.0.1/", "localhost:", "localhost/", "[::1]"].iter().any(|start| host.starts_with(start))
+    ["127.0.0.1:", "127.0.0.1/", "localhost:", "localhost/", "[::1]"]
+        .iter()
+        .any(|start| host.starts_with(start))
 }
 
 /// User and password for a state that Galley's server keeps, unless the environment has them.

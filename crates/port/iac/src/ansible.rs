@@ -167,9 +167,12 @@ fn text(value: &Value) -> String {
 }
 
 fn task(value: &Value) -> Task {
+    let (name, role) = (text(&value["task"]), value["role"].as_str().map(str::to_owned));
+    // Ansible puts the role before the name.
+    let prefix = role.as_ref().map(|role| format!("{role} : ")).unwrap_or_default();
     Task {
-        name: text(&value["task"]),
-        role: value["role"].as_str().map(str::to_owned),
+        name: name.strip_prefix(&prefix).unwrap_or(&name).to_owned(),
+        role,
         file: value["file"].as_str().map(str::to_owned),
         line: usize::try_from(value["line"].as_u64().unwrap_or_default()).unwrap_or_default(),
     }
@@ -181,9 +184,11 @@ fn detail(value: &Value) -> Detail {
     }
     let result = &value["result"];
     let mut message = text(&result["msg"]);
-    let mut outputs: Vec<String> = ["stderr", "module_stderr", "stdout"].iter().map(|name| text(&result[name])).collect();
+    let mut outputs: Vec<String> =
+        ["stderr", "module_stderr", "stdout"].iter().map(|name| text(&result[name])).collect();
     for item in result["items"].as_array().into_iter().flatten() {
-        let why = ["msg", "stderr", "stdout"].iter().map(|name| text(&item[name])).find(|text| !text.is_empty());
+        let why =
+            ["msg", "stderr", "stdout"].iter().map(|name| text(&item[name])).find(|text| !text.is_empty());
         outputs.push(format!("{}: {}", text(&item["item"]), why.unwrap_or_default()));
     }
     if message.is_empty() {
@@ -259,7 +264,9 @@ impl Board {
         match event {
             Event::Play { name, .. } => self.play.clone_from(name),
             Event::Stats(stats) => self.stats.clone_from(stats),
-            Event::Result { host, outcome, task, at, detail } => self.result(host, *outcome, task, *at, detail),
+            Event::Result { host, outcome, task, at, detail } => {
+                self.result(host, *outcome, task, *at, detail)
+            }
             Event::Task(_) | Event::Other => {}
         }
     }
@@ -308,20 +315,33 @@ impl Playbook {
         let mut args: Vec<String> = words.collect();
         args.push(self.name.clone());
         args.extend(self.args.iter().cloned());
-        Program { program: first.into(), args, env: self.env.clone(), dir: Some(self.dir.clone()), input: None }
+        Program {
+            program: first.into(),
+            args,
+            env: self.env.clone(),
+            dir: Some(self.dir.clone()),
+            input: None,
+        }
     }
 
     /// Runs it, and gives each event away.
     ///
     /// # Errors
     /// [`Error::Missing`] without Ansible, [`Error::Killed`], [`Error::Deadline`].
-    pub async fn run(&self, interrupts: Interrupts, mut event: impl FnMut(&Event, &Board)) -> Result<Ran, Error> {
+    pub async fn run(
+        &self,
+        interrupts: Interrupts,
+        mut event: impl FnMut(&Event, &Board),
+    ) -> Result<Ran, Error> {
         std::fs::create_dir_all(&self.runs).map_err(Error::file("making", &self.runs))?;
         let name = format!("{}-{}-{}", self.stamp, std::process::id(), self.name.trim_end_matches(".yml"));
         let (out, err) = (self.runs.join(format!("{name}.jsonl")), self.runs.join(format!("{name}.err")));
         let mut program = self.program();
         program.env.push(("ANSIBLE_STDOUT_CALLBACK".into(), "galley_events".into()));
-        program.env.push(("ANSIBLE_CALLBACK_PLUGINS".into(), self.dir.join("plugins/callback").display().to_string()));
+        program.env.push((
+            "ANSIBLE_CALLBACK_PLUGINS".into(),
+            self.dir.join("plugins/callback").display().to_string(),
+        ));
         program.env.push(("ANSIBLE_NOCOLOR".into(), "1".into()));
         program.env.push(("PYTHONUNBUFFERED".into(), "1".into()));
         let mut running = Running::start(&program, &out, &err)?;
@@ -357,7 +377,7 @@ mod tests {
             r#"{"event":"play","at":0,"play":"Prepare","check":false,"hosts":2}"#,
             r#"{"event":"ok","at":1.5,"task":"Gather","role":null,"host":"node1","file":"site.yml","line":3}"#,
             r#"{"event":"changed","at":3.0,"task":"Write","role":"base","host":"node1","file":"/r/base/tasks/main.yml","line":7,"diff":"+x"}"#,
-            r#"{"event":"failed","at":4.0,"task":"Start","role":"base","host":"node2","file":"/r/base/tasks/main.yml","line":9,"result":{"msg":"non-zero return code","stderr":"no space left","rc":"1"}}"#,
+            r#"{"event":"failed","at":4.0,"task":"base : Start","role":"base","host":"node2","file":"/r/base/tasks/main.yml","line":9,"result":{"msg":"non-zero return code","stderr":"no space left","rc":"1"}}"#,
             r#"{"event":"failed","at":4.5,"task":"Try","role":"base","host":"node1","ignored":true,"hidden":true}"#,
             r#"{"event":"stats","at":5,"hosts":{"node1":{"ok":3,"changed":1,"failures":0,"unreachable":0,"skipped":0}}}"#,
             "not JSON",
@@ -368,13 +388,19 @@ mod tests {
         assert_eq!(board.hosts["node1"]["base"], Cell { done: 2, changed: 1, failed: 0 });
         assert_eq!(board.seconds["base"], 3.0);
         let failure = &board.failures[0];
-        assert_eq!((failure.host.as_str(), failure.task.line, failure.detail.output.as_str()), ("node2", 9, "no space left"));
+        assert_eq!(
+            (failure.host.as_str(), failure.task.line, failure.detail.output.as_str()),
+            ("node2", 9, "no space left")
+        );
         assert_eq!(board.stats["node1"].changed, 1);
+        assert_eq!(failure.task.name, "Start");
     }
 
     #[test]
     fn what_is_secret_says_so() {
-        let Event::Result { detail, .. } = Event::read(r#"{"event":"failed","host":"a","hidden":true,"result":{"msg":"x"}}"#) else {
+        let Event::Result { detail, .. } =
+            Event::read(r#"{"event":"failed","host":"a","hidden":true,"result":{"msg":"x"}}"#)
+        else {
             panic!("a result")
         };
         assert!(detail.message.contains("no_log") && detail.output.is_empty());

@@ -66,16 +66,22 @@ impl Diagnostic {
             return said;
         }
         if self.summary == "local-exec provisioner error" {
-            let output = self.detail.split_once("Output: ").map_or(self.detail.as_str(), |(_, output)| output);
+            let output =
+                self.detail.split_once("Output: ").map_or(self.detail.as_str(), |(_, output)| output);
             return plain(output.trim_start_matches("error: "));
         }
         // Of these the detail holds the sentence and the summary only the sort.
-        let sort = ["Invalid value for variable", "Resource precondition failed", "Check block assertion failed"];
+        let sort =
+            ["Invalid value for variable", "Resource precondition failed", "Check block assertion failed"];
         if sort.contains(&self.summary.as_str()) || self.summary.is_empty() {
             let sentence = self.detail.split("\n\nThis was checked by").next().unwrap_or_default();
             return plain(sentence);
         }
-        plain(&self.summary)
+        let first = plain(self.detail.split("\n\n").next().unwrap_or_default());
+        match first.chars().count() {
+            1..=300 if !self.summary.contains(&first) => format!("{}: {first}", plain(&self.summary)),
+            _ => plain(&self.summary),
+        }
     }
 
     /// What to do about it.
@@ -103,47 +109,107 @@ fn cloud_said(text: &str) -> Option<String> {
 
 /// Words to look for, all of them, and what to do then. The first that fits counts.
 const REMEDIES: &[(&[&str], &str)] = &[
-    (&["state lock"], "Wait until the one who holds it is done. If that one is gone for good: `tofu force-unlock ID`."),
+    (
+        &["state lock"],
+        "Wait until the one who holds it is done. If that one is gone for good: `tofu force-unlock ID`.",
+    ),
     (&["state blob is already locked"], "Wait until the one who holds it is done."),
-    (&["quota"], "Ask for a larger quota, choose a smaller `flavor`, or name fewer `nodes`; `galley infra check` shows what is left."),
-    (&["no valid host"], "The cloud has no room for this flavour now: choose another `flavor`, or give the reservation of your lease."),
-    (&["401"], "The credentials are wrong or have expired: make a new application credential and put it into clouds.yaml."),
-    (&["authentication failed"], "The credentials are wrong or have expired: make a new application credential and put it into clouds.yaml."),
-    (&["requires authentication"], "The credentials are wrong or have expired: make a new application credential and put it into clouds.yaml."),
-    (&["clouds.yaml"], "Put your credentials into ~/.config/openstack/clouds.yaml, or name another file with `OS_CLIENT_CONFIG_FILE`."),
+    (
+        &["quota"],
+        "Ask for a larger quota, choose a smaller `flavor`, or name fewer `nodes`; `galley infra check` shows what is left.",
+    ),
+    (
+        &["no valid host"],
+        "The cloud has no room for this flavour now: choose another `flavor`, or give the reservation of your lease.",
+    ),
+    (
+        &["401"],
+        "The credentials are wrong or have expired: make a new application credential and put it into clouds.yaml.",
+    ),
+    (
+        &["authentication failed"],
+        "The credentials are wrong or have expired: make a new application credential and put it into clouds.yaml.",
+    ),
+    (
+        &["requires authentication"],
+        "The credentials are wrong or have expired: make a new application credential and put it into clouds.yaml.",
+    ),
+    (
+        &["clouds.yaml"],
+        "Put your credentials into ~/.config/openstack/clouds.yaml, or name another file with `OS_CLIENT_CONFIG_FILE`.",
+    ),
     (&["cloud", "does not exist"], "Correct `cloud`, or add that entry to clouds.yaml."),
-    (&["no usable cloud"], "Correct the entry in clouds.yaml; `galley infra check` says what is wrong with it."),
-    (&["not allowed", "policy"], "Your role in the project does not allow this; ask whoever administers the project."),
+    (
+        &["no usable cloud"],
+        "Correct the entry in clouds.yaml; `galley infra check` says what is wrong with it.",
+    ),
+    (
+        &["not allowed", "policy"],
+        "Your role in the project does not allow this; ask whoever administers the project.",
+    ),
     (&["403"], "The cloud refuses this to your account: see its message, and `galley infra check`."),
     (&["no image"], "Correct `image`; `openstack image list` shows those there are."),
     (&["images", "called"], "Correct `image`; `openstack image list` shows those there are."),
     (&["image called"], "Correct `image`; `openstack image list` shows those there are."),
     (&["flavo", "called"], "Correct `flavor`; `openstack flavor list` shows those there are."),
     (&["flavor"], "Correct `flavor`; `openstack flavor list` shows those there are."),
-    (&["keypair"], "Correct `key_pair`, or give `ssh_public_key`; `openstack keypair list` shows those there are."),
-    (&["key_name"], "Correct `key_pair`, or give `ssh_public_key`; `openstack keypair list` shows those there are."),
-    (&["security group"], "Correct `security_groups`, or leave it empty and set `ssh_cidrs`; `openstack security group list` shows those there are."),
+    (
+        &["keypair"],
+        "Correct `key_pair`, or give `ssh_public_key`; `openstack keypair list` shows those there are.",
+    ),
+    (
+        &["key_name"],
+        "Correct `key_pair`, or give `ssh_public_key`; `openstack keypair list` shows those there are.",
+    ),
+    (
+        &["security group"],
+        "Correct `security_groups`, or leave it empty and set `ssh_cidrs`; `openstack security group list` shows those there are.",
+    ),
     (&["network called"], "Correct `shared_network`; `openstack network list` shows those there are."),
     (&["no network"], "Correct `shared_network`; `openstack network list` shows those there are."),
-    (&["query returned no results"], "Correct the name; `openstack network list`, `openstack flavor list` and so on show those there are."),
+    (
+        &["query returned no results"],
+        "Correct the name; `openstack network list`, `openstack flavor list` and so on show those there are.",
+    ),
     (&["outside"], "Give the nodes addresses inside `private_cidr`."),
     (&["is not in"], "Give the nodes addresses inside `private_cidr`."),
-    (&["already exists"], "Something of that name is there and not in the state: choose another `suffix`, or delete it in the cloud."),
+    (
+        &["already exists"],
+        "Something of that name is there and not in the state: choose another `suffix`, or delete it in the cloud.",
+    ),
     (&["rename or delete"], "Choose another `suffix`, or delete what has the name already."),
     (&["429"], "The cloud asks for patience: run it again in a minute, with `--parallelism 2`."),
-    (&["too many requests"], "The cloud asks for patience: run it again in a minute, with `--parallelism 2`."),
-    (&["no answer"], "The cloud does not answer: look at its address in clouds.yaml and at the network, then run it again; it goes on where it stopped."),
-    (&["connection refused"], "The cloud does not answer: look at its address in clouds.yaml and at the network, then run it again; it goes on where it stopped."),
+    (
+        &["too many requests"],
+        "The cloud asks for patience: run it again in a minute, with `--parallelism 2`.",
+    ),
+    (
+        &["no answer"],
+        "The cloud does not answer: look at its address in clouds.yaml and at the network, then run it again; it goes on where it stopped.",
+    ),
+    (
+        &["connection refused"],
+        "The cloud does not answer: look at its address in clouds.yaml and at the network, then run it again; it goes on where it stopped.",
+    ),
     (&["timeout"], "The cloud is slow or in trouble: run it again; it goes on where it stopped."),
     (&["500"], "The cloud is in trouble: run it again; it goes on where it stopped."),
     (&["503"], "The cloud is in trouble: run it again; it goes on where it stopped."),
     (&["504"], "The cloud is in trouble: run it again; it goes on where it stopped."),
     (&["409"], "Something else works on the same thing: run it again."),
-    (&["no value for required variable"], "Give the variable in `terraform.tfvars`, or with `--var NAME=VALUE`."),
+    (
+        &["no value for required variable"],
+        "Give the variable in `terraform.tfvars`, or with `--var NAME=VALUE`.",
+    ),
     (&["undeclared"], "Correct the name of the variable; `variables.tf` has them all."),
     (&["duplicate"], "Give each its own name."),
-    (&["failed to query available provider"], "The provider cannot be fetched: look at the network, or name a mirror in the tool's own settings (`TF_CLI_CONFIG_FILE`)."),
-    (&["inconsistent dependency lock file"], "Run `galley infra check`, which fetches what the configuration needs."),
+    (
+        &["failed to query available provider"],
+        "The provider cannot be fetched: look at the network, or name a mirror in the tool's own settings (`TF_CLI_CONFIG_FILE`).",
+    ),
+    (
+        &["inconsistent dependency lock file"],
+        "Run `galley infra check`, which fetches what the configuration needs.",
+    ),
 ];
 
 fn remedy(text: &str) -> Option<&'static str> {
@@ -185,14 +251,21 @@ pub(crate) fn problem(command: &str, changed: bool, diagnostics: &[Diagnostic], 
     match first.remedy() {
         Some(remedy) => problem.try_this(remedy),
         None if changed => problem.try_this("Mend that and run it again; it goes on where it stopped."),
-        None => problem,
+        None if problem.place.is_some() => problem.try_this("Correct that line and run it again."),
+        None => {
+            problem.try_this("Mend that and run it again; `galley infra check` looks at everything at once.")
+        }
     }
 }
 
 /// The state is held by somebody else; the lock says by whom.
 fn locked(diagnostic: &Diagnostic) -> Problem {
     let info = |name: &str| {
-        diagnostic.detail.lines().find_map(|line| line.trim().strip_prefix(name)).map(|value| value.trim().to_owned())
+        diagnostic
+            .detail
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(name))
+            .map(|value| value.trim().to_owned())
     };
     let who = info("Who:").unwrap_or_else(|| "somebody else".to_owned());
     let mut problem = Problem::new("G1205", Kind::Conflict, format!("The state is locked by {who}."));
@@ -221,7 +294,10 @@ mod tests {
             "Error creating openstack_compute_instance_v2: Expected HTTP response code [200 202] when accessing [POST http://c/v2.1/servers], but got 403 instead: {\"forbidden\": {\"code\": 403, \"message\": \"Quota exceeded for cores: Requested 8, but already used 0 of 4 cores\"}}",
             "",
         );
-        assert_eq!(one.message(), "Quota exceeded for cores: Requested 8, but already used 0 of 4 cores (HTTP 403)");
+        assert_eq!(
+            one.message(),
+            "Quota exceeded for cores: Requested 8, but already used 0 of 4 cores (HTTP 403)"
+        );
         assert!(one.remedy().expect("a remedy").contains("quota"));
     }
 

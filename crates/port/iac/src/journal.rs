@@ -103,7 +103,8 @@ impl Journal {
     /// # Errors
     /// [`Error::File`].
     pub fn write(&self, path: &Path) -> Result<(), Error> {
-        let bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::file("writing", path)(std::io::Error::other(e)))?;
+        let bytes = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::file("writing", path)(std::io::Error::other(e)))?;
         crate::private(path, &bytes)
     }
 
@@ -151,8 +152,15 @@ mod tests {
     fn what_was_begun_and_not_finished_is_in_doubt() {
         let dir = tempfile::tempdir().expect("a folder");
         let out = dir.path().join("out");
-        let line = |kind: &str, address: &str| format!("{{\"type\":\"{kind}\",\"hook\":{{\"resource\":{{\"addr\":\"{address}\"}},\"action\":\"create\"}}}}\n");
-        let text = line("apply_start", "a.one") + &line("apply_start", "a.two") + &line("apply_complete", "a.one") + "{\"type\":\"appl";
+        let line = |kind: &str, address: &str| {
+            format!(
+                "{{\"type\":\"{kind}\",\"hook\":{{\"resource\":{{\"addr\":\"{address}\"}},\"action\":\"create\"}}}}\n"
+            )
+        };
+        let text = line("apply_start", "a.one")
+            + &line("apply_start", "a.two")
+            + &line("apply_complete", "a.one")
+            + "{\"type\":\"appl";
         std::fs::write(&out, text).expect("writes");
         let planned = |address: &str, provisioned| Planned {
             address: address.into(),
@@ -168,7 +176,12 @@ mod tests {
             command: String::new(),
             out,
             err: dir.path().join("err"),
-            creates: vec![planned("a.one", true), planned("a.two", false), planned("a.three", false), planned("a.four", true)],
+            creates: vec![
+                planned("a.one", true),
+                planned("a.two", false),
+                planned("a.three", false),
+                planned("a.four", true),
+            ],
             before: [("a/a.two".to_owned(), vec!["old".to_owned()])].into(),
             doubts: vec![
                 Doubt { planned: planned("a.one", false), before: vec![] },

@@ -122,16 +122,27 @@ impl Client {
         let cloud = Cloud::read(file, name)?;
         let mut http = reqwest::Client::builder().timeout(REQUEST).connect_timeout(Duration::from_secs(10));
         if let Some(path) = &cloud.cacert {
-            let bad = |why: String| CloudError::Config(format!("the certificate {} of cloud `{name}` cannot be used: {why}", path.display()));
+            let bad = |why: String| {
+                CloudError::Config(format!(
+                    "the certificate {} of cloud `{name}` cannot be used: {why}",
+                    path.display()
+                ))
+            };
             let pem = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
             let found = reqwest::Certificate::from_pem(&pem).map_err(|e| bad(e.to_string()))?;
             http = http.add_root_certificate(found);
         }
-        let http = http.build().map_err(|source| CloudError::Silent { url: cloud.auth_url.clone(), source })?;
+        let http =
+            http.build().map_err(|source| CloudError::Silent { url: cloud.auth_url.clone(), source })?;
         let url = format!("{}/auth/tokens", cloud.identity());
-        let mut client =
-            Client { http, token: Secret::new(String::new()), endpoints: BTreeMap::new(), who: Who::default() };
-        let (answer, token) = client.send(reqwest::Method::POST, &url, Some(body(&cloud.auth)), "signing in").await?;
+        let mut client = Client {
+            http,
+            token: Secret::new(String::new()),
+            endpoints: BTreeMap::new(),
+            who: Who::default(),
+        };
+        let (answer, token) =
+            client.send(reqwest::Method::POST, &url, Some(body(&cloud.auth)), "signing in").await?;
         let token_of = &answer["token"];
         client.token = Secret::new(token.unwrap_or_default());
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -145,7 +156,9 @@ impl Client {
             for end in service["endpoints"].as_array().into_iter().flatten() {
                 let here = cloud.region.as_ref().is_none_or(|region| end["region"] == region.as_str());
                 if here && end["interface"] == cloud.interface.as_str() {
-                    client.endpoints.insert(text(&service["type"]), text(&end["url"]).trim_end_matches('/').to_owned());
+                    client
+                        .endpoints
+                        .insert(text(&service["type"]), text(&end["url"]).trim_end_matches('/').to_owned());
                 }
             }
         }
@@ -188,7 +201,8 @@ impl Client {
         body: Option<Value>,
         what: &str,
     ) -> Result<(Value, Option<String>), CloudError> {
-        let silent = |source| CloudError::Silent { url: url.split('?').next().unwrap_or(url).to_owned(), source };
+        let silent =
+            |source| CloudError::Silent { url: url.split('?').next().unwrap_or(url).to_owned(), source };
         for attempt in 1.. {
             let mut request = self.http.request(method.clone(), url).header("Accept", "application/json");
             if !self.token.expose().is_empty() {
@@ -199,15 +213,25 @@ impl Client {
             }
             let answer = request.send().await.map_err(silent)?;
             let status = answer.status();
-            let wait = answer.headers().get("Retry-After").and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
-            let token = answer.headers().get("X-Subject-Token").and_then(|text| text.to_str().ok()).map(str::to_owned);
+            let wait =
+                answer.headers().get("Retry-After").and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
+            let token = answer
+                .headers()
+                .get("X-Subject-Token")
+                .and_then(|text| text.to_str().ok())
+                .map(str::to_owned);
             let text = bounded(answer, url).await?;
             if status.is_success() {
                 return Ok((serde_json::from_str(&text).unwrap_or_default(), token));
             }
-            let passing = matches!(status.as_u16(), 429 | 502 | 503 | 504) || status.as_u16() == 409 && method == reqwest::Method::DELETE;
+            let passing = matches!(status.as_u16(), 429 | 502 | 503 | 504)
+                || status.as_u16() == 409 && method == reqwest::Method::DELETE;
             if !passing || attempt >= ATTEMPTS {
-                return Err(CloudError::Refused { what: what.to_owned(), status: status.as_u16(), message: said(&text) });
+                return Err(CloudError::Refused {
+                    what: what.to_owned(),
+                    status: status.as_u16(),
+                    message: said(&text),
+                });
             }
             tokio::time::sleep(Duration::from_secs(wait.unwrap_or(u64::from(attempt)).min(20))).await;
         }
@@ -229,9 +253,14 @@ impl Client {
         let path = format!("/quotas/{}/details.json", self.who.project_id);
         // Not every neutron tells; what it does not tell is not shown.
         if let Ok(quota) = self.get("network", &path, "asking for the network's quota").await {
-            for (title, name) in [("ports", "port"), ("floating IPs", "floatingip"), ("networks", "network")] {
+            for (title, name) in [("ports", "port"), ("floating IPs", "floatingip"), ("networks", "network")]
+            {
                 let entry = &quota["quota"][name];
-                lines.push((title.to_owned(), entry["used"].as_i64().unwrap_or(-1), entry["limit"].as_i64().unwrap_or(-1)));
+                lines.push((
+                    title.to_owned(),
+                    entry["used"].as_i64().unwrap_or(-1),
+                    entry["limit"].as_i64().unwrap_or(-1),
+                ));
             }
         }
         Ok(Quota { lines })
@@ -303,9 +332,14 @@ fn body(auth: &Auth) -> Value {
 
 async fn bounded(mut answer: reqwest::Response, url: &str) -> Result<String, CloudError> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|source| CloudError::Silent { url: url.to_owned(), source })? {
+    while let Some(chunk) =
+        answer.chunk().await.map_err(|source| CloudError::Silent { url: url.to_owned(), source })?
+    {
         if bytes.len() + chunk.len() > ANSWER {
-            return Err(CloudError::Stuck(format!("the answer from {url} is larger than {} MiB", ANSWER >> 20)));
+            return Err(CloudError::Stuck(format!(
+                "the answer from {url} is larger than {} MiB",
+                ANSWER >> 20
+            )));
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -315,7 +349,8 @@ async fn bounded(mut answer: reqwest::Response, url: &str) -> Result<String, Clo
 /// OpenStack's own sentence out of an error's body.
 fn said(text: &str) -> String {
     let body: Value = serde_json::from_str(text).unwrap_or_default();
-    let message = body.as_object().and_then(|fields| fields.values().find_map(|value| value["message"].as_str()));
+    let message =
+        body.as_object().and_then(|fields| fields.values().find_map(|value| value["message"].as_str()));
     crate::stream::short(message.unwrap_or(text).trim())
 }
 
@@ -357,7 +392,11 @@ pub fn knows(kind: &str) -> bool {
 ///
 /// # Errors
 /// [`CloudError`].
-pub async fn existing(client: &Client, planned: &Planned, groups: &[String]) -> Result<Vec<String>, CloudError> {
+pub async fn existing(
+    client: &Client,
+    planned: &Planned,
+    groups: &[String],
+) -> Result<Vec<String>, CloudError> {
     let (Some((service, path, list)), Some(name)) = (place(&planned.kind), planned.name.as_deref()) else {
         return Ok(Vec::new());
     };
@@ -378,10 +417,17 @@ pub async fn existing(client: &Client, planned: &Planned, groups: &[String]) -> 
 ///
 /// # Errors
 /// [`CloudError`].
-pub async fn orphans(client: &Client, doubts: &[Doubt], state: &[Resource]) -> Result<Vec<Orphan>, CloudError> {
+pub async fn orphans(
+    client: &Client,
+    doubts: &[Doubt],
+    state: &[Resource],
+) -> Result<Vec<Orphan>, CloudError> {
     let known: Vec<&str> = state.iter().map(|resource| resource.id.as_str()).collect();
-    let groups: Vec<String> =
-        state.iter().filter(|one| one.kind == "openstack_networking_secgroup_v2").map(|one| one.id.clone()).collect();
+    let groups: Vec<String> = state
+        .iter()
+        .filter(|one| one.kind == "openstack_networking_secgroup_v2")
+        .map(|one| one.id.clone())
+        .collect();
     let mut found: Vec<Orphan> = Vec::new();
     for doubt in doubts {
         for id in existing(client, &doubt.planned, &groups).await? {
@@ -425,14 +471,21 @@ mod tests {
 
     #[test]
     fn the_clouds_sentence_is_found() {
-        assert_eq!(said(r#"{"NeutronError": {"type": "x", "message": "No more IP addresses."}}"#), "No more IP addresses.");
+        assert_eq!(
+            said(r#"{"NeutronError": {"type": "x", "message": "No more IP addresses."}}"#),
+            "No more IP addresses."
+        );
         assert_eq!(said("<html>oops"), "<html>oops");
     }
 
     #[test]
     fn what_carries_others_is_deleted_after_them() {
         let at = |name: &str| KINDS.iter().position(|(kind, ..)| kind.ends_with(name)).expect("is known");
-        assert!(at("instance_v2") < at("port_v2") && at("port_v2") < at("subnet_v2") && at("subnet_v2") < at("network_v2"));
+        assert!(
+            at("instance_v2") < at("port_v2")
+                && at("port_v2") < at("subnet_v2")
+                && at("subnet_v2") < at("network_v2")
+        );
         assert!(knows("openstack_networking_port_v2") && !knows("terraform_data"));
     }
 }

@@ -11,6 +11,8 @@ use crate::stream::short;
 
 /// Longest value that is shown.
 const VALUE: usize = 160;
+/// The tools' word for what was begun and not finished.
+const UNFINISHED: &str = "replace_because_tainted";
 
 /// What is done with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +135,8 @@ impl Plan {
             .collect();
         changes.sort_by(|a, b| a.address.cmp(&b.address));
         let outputs = value["output_changes"].as_object().into_iter().flatten();
-        let outputs = outputs.filter(|(_, change)| change["actions"][0] != "no-op").map(|(name, _)| name.clone());
+        let outputs =
+            outputs.filter(|(_, change)| change["actions"][0] != "no-op").map(|(name, _)| name.clone());
         let drift = list(&value["resource_drift"]).map(|entry| text(&entry["address"])).collect();
         Plan { changes, outputs: outputs.collect(), drift }
     }
@@ -143,14 +146,24 @@ impl Plan {
         self.changes.is_empty() && self.outputs.is_empty()
     }
 
-    /// What is lost by it.
+    /// What is lost by it. What was never finished is no loss.
     pub fn destroyed(&self) -> impl Iterator<Item = &Change> {
-        self.changes.iter().filter(|change| change.action.destroys())
+        self.changes.iter().filter(|change| {
+            change.action == Action::Delete || change.action.destroys() && change.reason != UNFINISHED
+        })
+    }
+
+    /// Marks what is known not to be finished, whatever the state says.
+    pub fn unfinished(&mut self, addresses: &[&str]) {
+        for change in self.changes.iter_mut().filter(|change| addresses.contains(&change.address.as_str())) {
+            UNFINISHED.clone_into(&mut change.reason);
+        }
     }
 
     /// How many are made, changed and destroyed. A replacement counts as made and as destroyed.
     pub fn counts(&self) -> (usize, usize, usize) {
-        let count = |fits: fn(Action) -> bool| self.changes.iter().filter(|change| fits(change.action)).count();
+        let count =
+            |fits: fn(Action) -> bool| self.changes.iter().filter(|change| fits(change.action)).count();
         (count(Action::creates), count(|action| action == Action::Update), count(Action::destroys))
     }
 
@@ -270,7 +283,8 @@ impl Sides<'_> {
         }
         let hidden = self.hidden.iter().any(|side| marked(side, path));
         if !unknown && !hidden && old.is_object() && new.is_object() {
-            let mut names: BTreeSet<&String> = old.as_object().into_iter().flatten().map(|(name, _)| name).collect();
+            let mut names: BTreeSet<&String> =
+                old.as_object().into_iter().flatten().map(|(name, _)| name).collect();
             names.extend(new.as_object().into_iter().flatten().map(|(name, _)| name));
             for name in names {
                 path.push(name.clone());
@@ -288,7 +302,8 @@ impl Sides<'_> {
             (_, true) => "(known after apply)".to_owned(),
             _ => shown(value),
         };
-        let replaces = self.replaces.iter().any(|reason| joined.starts_with(reason.as_str()) && !reason.is_empty());
+        let replaces =
+            self.replaces.iter().any(|reason| joined.starts_with(reason.as_str()) && !reason.is_empty());
         found.push(Field { old: show(old, false), new: show(new, unknown), path: joined, replaces });
     }
 }
@@ -296,7 +311,9 @@ impl Sides<'_> {
 fn at<'a>(mut value: &'a Value, path: &[String]) -> &'a Value {
     for step in path {
         value = match value {
-            Value::Array(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)).unwrap_or(&Value::Null),
+            Value::Array(items) => {
+                step.parse::<usize>().ok().and_then(|index| items.get(index)).unwrap_or(&Value::Null)
+            }
             _ => &value[step.as_str()],
         };
     }
@@ -358,8 +375,15 @@ mod tests {
         let plan = plan();
         assert_eq!(plan.counts(), (2, 0, 1));
         let node = &plan.changes[1];
-        assert_eq!((node.action, node.key.as_deref(), node.provisioned), (Action::Replace, Some("node2"), true));
-        let shown: Vec<_> = node.fields.iter().map(|f| (f.path.as_str(), f.old.as_str(), f.new.as_str(), f.replaces)).collect();
+        assert_eq!(
+            (node.action, node.key.as_deref(), node.provisioned),
+            (Action::Replace, Some("node2"), true)
+        );
+        let shown: Vec<_> = node
+            .fields
+            .iter()
+            .map(|f| (f.path.as_str(), f.old.as_str(), f.new.as_str(), f.replaces))
+            .collect();
         let wanted = [
             ("flavor", "a", "b", true),
             ("id", "1", "(known after apply)", false),
@@ -377,6 +401,8 @@ mod tests {
         other.key = Some("node3".into());
         plan.changes.push(other);
         assert_eq!(plan.word().as_deref(), Some("all"));
+        plan.unfinished(&["x.node[\"node2\"]"]);
+        assert_eq!(plan.destroyed().count(), 0, "what was never finished is no loss");
         assert_eq!(Plan::default().word(), None);
     }
 

@@ -63,7 +63,8 @@ impl Program {
 
     /// Program and first word, for messages.
     pub fn short(&self) -> String {
-        let name = self.program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name =
+            self.program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let word = self.args.iter().find(|word| !word.starts_with('-'));
         word.map_or_else(|| name.clone(), |word| format!("{name} {word}"))
     }
@@ -71,7 +72,11 @@ impl Program {
 
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// A program at work, or one that an earlier process started.
@@ -156,7 +161,14 @@ impl Running {
 
     /// A program that an earlier process started.
     pub fn earlier(pid: u32, started: u64, out: &Path, err: &Path, command: &str) -> Running {
-        Running { child: None, pid, started, out: out.to_owned(), err: err.to_owned(), command: command.to_owned() }
+        Running {
+            child: None,
+            pid,
+            started,
+            out: out.to_owned(),
+            err: err.to_owned(),
+            command: command.to_owned(),
+        }
     }
 
     /// Whether it has ended, and how.
@@ -400,10 +412,12 @@ mod tests {
     async fn too_much_and_too_long_are_refused() {
         let (_keep, interrupts) = watch::channel(0);
         let limits = Limits { time: Duration::from_millis(200), bytes: 1 << 20 };
-        let (ended, _) = run("trap 'exit 1' INT; while :; do sleep 0.05; done", limits, interrupts.clone()).await;
+        let (ended, _) =
+            run("trap 'exit 1' INT; while :; do sleep 0.05; done", limits, interrupts.clone()).await;
         assert!(matches!(ended, Err(Error::Deadline { .. })), "{ended:?}");
         let limits = Limits { time: Duration::from_secs(20), bytes: 10_000 };
-        let (ended, _) = run("trap 'exit 1' INT; while :; do echo 0123456789; done", limits, interrupts).await;
+        let (ended, _) =
+            run("trap 'exit 1' INT; while :; do echo 0123456789; done", limits, interrupts).await;
         assert!(matches!(ended, Err(Error::Output { .. })), "{ended:?}");
     }
 

@@ -121,7 +121,12 @@ impl Event {
 
 fn summary(value: &Value) -> Summary {
     let count = |name: &str| value[name].as_u64().unwrap_or_default();
-    Summary { add: count("add"), change: count("change"), remove: count("remove"), operation: text(&value["operation"]) }
+    Summary {
+        add: count("add"),
+        change: count("change"),
+        remove: count("remove"),
+        operation: text(&value["operation"]),
+    }
 }
 
 fn text(value: &Value) -> String {
@@ -148,7 +153,10 @@ mod tests {
             Event::Start { address: "terraform_data.node[\"node1\"]".into(), action: Action::Create }
         );
         let done = r#"{"hook":{"resource":{"addr":"a.b"},"action":"delete","elapsed_seconds":9},"type":"apply_complete"}"#;
-        assert_eq!(Event::read(done), Event::Complete { address: "a.b".into(), action: Action::Delete, seconds: 9 });
+        assert_eq!(
+            Event::read(done),
+            Event::Complete { address: "a.b".into(), action: Action::Delete, seconds: 9 }
+        );
         let counts = r#"{"changes":{"add":11,"change":0,"import":0,"remove":2,"operation":"plan"},"type":"change_summary"}"#;
         let wanted = Summary { add: 11, change: 0, remove: 2, operation: "plan".into() };
         assert_eq!(Event::read(counts), Event::Summary(wanted));

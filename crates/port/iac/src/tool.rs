@@ -69,7 +69,11 @@ impl Tool {
 /// What a program prints for `version`; nothing if it is not there.
 async fn version_of(name: &str) -> Result<Option<String>, Error> {
     let mut command = tokio::process::Command::new(name);
-    command.arg("version").env("CHECKPOINT_DISABLE", "1").stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command
+        .arg("version")
+        .env("CHECKPOINT_DISABLE", "1")
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
     let output = match tokio::time::timeout(PATIENCE, command.output()).await {
         Err(_) => return Err(Error::Deadline { command: format!("{name} version"), limit: PATIENCE }),
         Ok(Err(source)) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -90,7 +94,11 @@ fn read(name: &str, said: &str) -> Result<Tool, Error> {
     let version = Version::parse(version.trim()).map_err(|_| unknown())?;
     let oldest = Version::parse(OLDEST).map_err(|_| unknown())?;
     if version < oldest {
-        return Err(Error::Old { name: kind.name().to_owned(), version: version.to_string(), wanted: OLDEST });
+        return Err(Error::Old {
+            name: kind.name().to_owned(),
+            version: version.to_string(),
+            wanted: OLDEST,
+        });
     }
     Ok(Tool { program: name.into(), kind, version })
 }
@@ -101,7 +109,8 @@ mod tests {
 
     #[test]
     fn knows_both_by_what_they_say() {
-        let tool = read("x", "Terraform v1.11.4\non linux_amd64\n\nYour version is out of date").expect("is read");
+        let tool =
+            read("x", "Terraform v1.11.4\non linux_amd64\n\nYour version is out of date").expect("is read");
         assert_eq!((tool.kind, tool.version.to_string().as_str()), (Kind::Terraform, "1.11.4"));
         let tool = read("x", "OpenTofu v1.12.6\non linux_amd64\n").expect("is read");
         assert_eq!(tool.kind, Kind::Tofu);

@@ -177,14 +177,21 @@ impl Workspace {
     }
 
     /// Follows a command to its end.
-    async fn listen(&self, running: &mut Running, out: PathBuf, progress: &dyn Progress) -> Result<Said, Error> {
+    async fn listen(
+        &self,
+        running: &mut Running,
+        out: PathBuf,
+        progress: &dyn Progress,
+    ) -> Result<Said, Error> {
         let mut said = Said { out, diagnostics: Vec::new(), summary: Summary::default() };
         let limits = Limits { time: self.options.timeout, ..Limits::default() };
         let ended = follow(running, limits, self.interrupts.clone(), |line| {
             let event = Event::read(line);
             match &event {
                 Event::Diagnostic(one) if one.is_noise() => return,
-                Event::Diagnostic(one) if said.diagnostics.len() < 200 => said.diagnostics.push((**one).clone()),
+                Event::Diagnostic(one) if said.diagnostics.len() < 200 => {
+                    said.diagnostics.push((**one).clone())
+                }
                 Event::Summary(summary) => said.summary = summary.clone(),
                 _ => {}
             }
@@ -195,7 +202,9 @@ impl Workspace {
         match ended {
             Ended::Signal(signal) => Err(Error::Killed { command, signal }),
             Ended::Code(Some(0)) => Ok(said),
-            Ended::Code(None) if said.diagnostics.iter().all(|one| one.severity != Severity::Error) => Ok(said),
+            Ended::Code(None) if said.diagnostics.iter().all(|one| one.severity != Severity::Error) => {
+                Ok(said)
+            }
             Ended::Code(_) => {
                 let stderr = running.stderr();
                 if said.diagnostics.iter().all(|one| one.severity != Severity::Error) {
@@ -222,7 +231,12 @@ impl Workspace {
     ///
     /// # Errors
     /// [`Error::Refused`] with what the tool complains of.
-    pub async fn plan(&self, mode: &Mode, replace: &[String], progress: &dyn Progress) -> Result<Plan, Error> {
+    pub async fn plan(
+        &self,
+        mode: &Mode,
+        replace: &[String],
+        progress: &dyn Progress,
+    ) -> Result<Plan, Error> {
         let file = self.plan_file();
         private(&file, b"")?;
         let mut args: Vec<String> = ["plan", "-json", "-input=false"].map(str::to_owned).into();
@@ -277,14 +291,15 @@ impl Workspace {
         (journal.pid, journal.started) = (running.pid, running.started);
         journal.write(&self.journal_file())?;
         let heard = self.listen(&mut running, out, progress).await;
-        self.conclude(heard)
+        self.conclude(heard, journal)
     }
 
     /// What an apply came to. A tool that ended by itself has written its state, so its journal is done with.
-    fn conclude(&self, heard: Result<Said, Error>) -> Result<Outcome, Error> {
+    fn conclude(&self, heard: Result<Said, Error>, journal: Journal) -> Result<Outcome, Error> {
         let result = match heard {
             Ok(said) => {
-                let warnings = said.diagnostics.into_iter().filter(|one| one.severity == Severity::Warning).collect();
+                let warnings =
+                    said.diagnostics.into_iter().filter(|one| one.severity == Severity::Warning).collect();
                 Ok(Outcome { summary: said.summary, warnings })
             }
             Err(Error::Refused { command, diagnostics, stderr, .. }) => {
@@ -292,7 +307,14 @@ impl Workspace {
             }
             Err(other) => return Err(other),
         };
+        // Of its own doubts the state knows all; those that it took over it may not have come to.
+        let own = Journal { creates: Vec::new(), ..journal };
+        let doubts = own.in_doubt();
         self.forget()?;
+        if !doubts.is_empty() {
+            Journal { pid: 0, started: 0, out: self.options.home.join("runs/none"), doubts, ..own }
+                .write(&self.journal_file())?;
+        }
         result
     }
 
@@ -333,13 +355,19 @@ impl Workspace {
             }
         }
         end_rest(pid.0).await;
-        let broken = self.backend == Backend::Local && state::mend(&self.state_file(), &self.options.home.join("backups"))?;
+        let broken = self.backend == Backend::Local
+            && state::mend(&self.state_file(), &self.options.home.join("backups"))?;
         if broken {
             progress.note("The state was cut off in the middle; the one from before that run is used.");
         }
         let mut doubts = journal.in_doubt();
         if broken {
-            doubts = journal.creates.iter().map(|planned| doubt_of(&journal, planned)).chain(journal.doubts.clone()).collect();
+            doubts = journal
+                .creates
+                .iter()
+                .map(|planned| doubt_of(&journal, planned))
+                .chain(journal.doubts.clone())
+                .collect();
         }
         if !doubts.is_empty() {
             progress.note(&format!(

@@ -83,7 +83,8 @@ fn token(headers: &HeaderMap) -> Option<String> {
 fn unauthorized() -> Response {
     let problem = Problem::new("G1233", Kind::Denied, "The state is not given to anybody without the token.")
         .try_this("Set `TF_HTTP_USERNAME=galley` and `TF_HTTP_PASSWORD` to the token, which `galley up` keeps in `.galley/token`.");
-    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"galley\"")], Json(problem)).into_response()
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"galley\"")], Json(problem))
+        .into_response()
 }
 
 /// The lock's id, as the tools send it.
@@ -148,7 +149,8 @@ async fn restore(State(store): State<Store>, Path((name, number)): Path<(String,
 }
 
 fn state_of(content: Vec<u8>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], Body::from(content)).into_response()
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], Body::from(content))
+        .into_response()
 }
 
 /// Runs what touches the disk where it may wait.

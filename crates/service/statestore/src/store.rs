@@ -188,11 +188,18 @@ impl Store {
     pub fn put(&self, name: &str, lock: Option<&str>, content: &[u8]) -> Result<Version, Error> {
         let home = self.home(name)?;
         if content.len() > self.config.largest {
-            return Err(Error::TooMuch(format!("a state may have {} bytes, and this one has {}", self.config.largest, content.len())));
+            return Err(Error::TooMuch(format!(
+                "a state may have {} bytes, and this one has {}",
+                self.config.largest,
+                content.len()
+            )));
         }
-        let state: Value = serde_json::from_slice(content).map_err(|e| Error::Invalid(format!("this is not a state: {e}")))?;
+        let state: Value = serde_json::from_slice(content)
+            .map_err(|e| Error::Invalid(format!("this is not a state: {e}")))?;
         if !state["version"].is_u64() || !state["serial"].is_u64() || !state["lineage"].is_string() {
-            return Err(Error::Invalid("this is not a state: it lacks `version`, `serial` or `lineage`".into()));
+            return Err(Error::Invalid(
+                "this is not a state: it lacks `version`, `serial` or `lineage`".into(),
+            ));
         }
         let _turn = self.turn();
         let held = home.may_write(lock)?;
@@ -200,9 +207,18 @@ impl Store {
         self.append(&home, &state, content, held.as_ref(), None)
     }
 
-    fn append(&self, home: &Home, state: &Value, content: &[u8], lock: Option<&Lock>, restored: Option<u64>) -> Result<Version, Error> {
+    fn append(
+        &self,
+        home: &Home,
+        state: &Value,
+        content: &[u8],
+        lock: Option<&Lock>,
+        restored: Option<u64>,
+    ) -> Result<Version, Error> {
         let number = home.numbers()?.last().copied().unwrap_or_default() + 1;
-        let text = |field: &str| lock.and_then(|lock| lock.0[field].as_str()).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |field: &str| {
+            lock.and_then(|lock| lock.0[field].as_str()).filter(|text| !text.is_empty()).map(str::to_owned)
+        };
         let version = Version {
             version: number,
             serial: state["serial"].as_u64().unwrap_or_default(),
@@ -257,7 +273,8 @@ impl Store {
         if wanted.len() > LOCK {
             return Err(Error::TooMuch(format!("a lock's description may have {LOCK} bytes")));
         }
-        let wanted: Value = serde_json::from_slice(wanted).map_err(|e| Error::Invalid(format!("this is not a lock: {e}")))?;
+        let wanted: Value =
+            serde_json::from_slice(wanted).map_err(|e| Error::Invalid(format!("this is not a lock: {e}")))?;
         let wanted = Lock(wanted);
         if wanted.id().is_empty() {
             return Err(Error::Invalid("this is not a lock: it lacks `ID`".into()));
@@ -298,10 +315,13 @@ impl Store {
     pub fn list(&self) -> Result<Vec<Overview>, Error> {
         let _turn = self.turn();
         let entries = fs::read_dir(&self.config.folder).map_err(disk("reading", &self.config.folder))?;
-        let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         let homes = names.iter().filter_map(|name| self.home(name).ok());
-        homes.map(|home| Ok(Overview { version: home.head()?, lock: home.lock()?, name: home.name })).collect()
+        homes
+            .map(|home| Ok(Overview { version: home.head()?, lock: home.lock()?, name: home.name }))
+            .collect()
     }
 
     /// The history, newest first, and the version that counts.
@@ -314,7 +334,8 @@ impl Store {
         if !home.path.exists() {
             return Err(Error::Missing(format!("state `{name}`")));
         }
-        let all: Result<Vec<_>, _> = home.numbers()?.into_iter().rev().map(|number| home.about(number)).collect();
+        let all: Result<Vec<_>, _> =
+            home.numbers()?.into_iter().rev().map(|number| home.about(number)).collect();
         Ok((home.head()?, all?))
     }
 
@@ -338,7 +359,8 @@ impl Store {
         let _turn = self.turn();
         home.may_write(None)?;
         let content = home.state(number)?;
-        let mut state: Value = serde_json::from_slice(&content).map_err(|e| Error::Invalid(format!("this is not a state: {e}")))?;
+        let mut state: Value = serde_json::from_slice(&content)
+            .map_err(|e| Error::Invalid(format!("this is not a state: {e}")))?;
         let mut serial = 0;
         for other in home.numbers()? {
             serial = serial.max(home.about(other)?.serial);
@@ -399,7 +421,8 @@ impl Home {
     fn lock(&self) -> Result<Option<Lock>, Error> {
         let path = self.path.join("lock.json");
         let Some(bytes) = files::read(&path).map_err(disk("reading", &path))? else { return Ok(None) };
-        let value = serde_json::from_slice(&bytes).map_err(|e| disk("understanding", &path)(std::io::Error::other(e)))?;
+        let value = serde_json::from_slice(&bytes)
+            .map_err(|e| disk("understanding", &path)(std::io::Error::other(e)))?;
         Ok(Some(Lock(value)))
     }
 
@@ -466,7 +489,8 @@ mod tests {
         assert_eq!(versions.iter().map(|one| one.version).collect::<Vec<_>>(), [4, 3, 2]);
         let restored = store.restore("a", 2).expect("restores");
         assert_eq!((restored.version, restored.serial, restored.restored), (5, 5, Some(2)));
-        let now: Value = serde_json::from_slice(&store.get("a").expect("reads").expect("is there")).expect("JSON");
+        let now: Value =
+            serde_json::from_slice(&store.get("a").expect("reads").expect("is there")).expect("JSON");
         assert_eq!(now["serial"], 5);
         assert!(matches!(store.restore("a", 1), Err(Error::Missing(_))));
         store.delete("a", None).expect("deletes");
@@ -507,7 +531,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (dir, store) = store(3);
         store.put("a", None, &state(1)).expect("writes");
-        let mode = |path: &str| fs::metadata(dir.path().join(path)).expect("is there").permissions().mode() & 0o777;
+        let mode =
+            |path: &str| fs::metadata(dir.path().join(path)).expect("is there").permissions().mode() & 0o777;
         assert_eq!((mode("s"), mode("s/a/versions/00000001.tfstate")), (0o700, 0o600));
     }
 }

@@ -96,7 +96,8 @@ impl Screen {
             bar
         });
         let cells = board.hosts.get(host).into_iter().flatten().map(|(_, cell)| cell);
-        let (done, changed) = cells.fold((0, 0), |(done, changed), cell| (done + cell.done, changed + cell.changed));
+        let (done, changed) =
+            cells.fold((0, 0), |(done, changed), cell| (done + cell.done, changed + cell.changed));
         bar.set_message(format!("{role}: {task} ({done} done, {changed} changed)"));
     }
 
@@ -130,11 +131,14 @@ pub fn print(format: Format, board: &Board, took: Duration) -> Result<(), Proble
         let seconds = board.seconds.get(role).copied().unwrap_or_default();
         let mut row = vec![role.clone(), galley_units::format_duration(Duration::from_secs_f64(seconds))];
         row.extend(board.hosts.values().map(|cells| {
-            cells.get(role).map_or_else(|| "-".to_owned(), |cell| match (cell.failed, cell.changed) {
-                (0, 0) => format!("{} ok", cell.done),
-                (0, changed) => format!("{} ok, {changed} changed", cell.done),
-                (failed, _) => format!("{} ok, {failed} failed", cell.done.saturating_sub(failed)),
-            })
+            cells.get(role).map_or_else(
+                || "-".to_owned(),
+                |cell| match (cell.failed, cell.changed) {
+                    (0, 0) => format!("{} ok", cell.done),
+                    (0, changed) => format!("{} ok, {changed} changed", cell.done),
+                    (failed, _) => format!("{} ok, {failed} failed", cell.done.saturating_sub(failed)),
+                },
+            )
         }));
         rows.push(row);
     }
@@ -142,6 +146,10 @@ pub fn print(format: Format, board: &Board, took: Duration) -> Result<(), Proble
         voice::data(row.join("  ").trim_end());
     }
     let changed: u64 = board.hosts.values().flatten().map(|(_, cell)| cell.changed).sum();
-    voice::data(&format!("{} hosts, {changed} changed, {}.", board.hosts.len(), galley_units::format_duration(took)));
+    voice::data(&format!(
+        "{} hosts, {changed} changed, {}.",
+        board.hosts.len(),
+        galley_units::format_duration(took)
+    ));
     Ok(())
 }

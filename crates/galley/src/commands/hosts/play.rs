@@ -102,7 +102,8 @@ impl Site {
             Ok(Ok(output)) => output,
         };
         let said = String::from_utf8_lossy(&output.stderr);
-        let tree: Value = serde_json::from_slice(&output.stdout).map_err(|_| unusable(last_lines(&said, 3).join(" ")))?;
+        let tree: Value =
+            serde_json::from_slice(&output.stdout).map_err(|_| unusable(last_lines(&said, 3).join(" ")))?;
         if tree["_meta"]["hostvars"].as_object().is_none_or(serde_json::Map::is_empty) {
             return Err(unusable(format!("it has no hosts. {}", last_lines(&said, 3).join(" "))));
         }
@@ -111,7 +112,13 @@ impl Site {
 }
 
 /// Runs a playbook and tells what came of it.
-pub async fn run(global: &Global, site: &Site, play: &Play, name: &str, more: Vec<String>) -> Result<(), Problem> {
+pub async fn run(
+    global: &Global,
+    site: &Site,
+    play: &Play,
+    name: &str,
+    more: Vec<String>,
+) -> Result<(), Problem> {
     let _alone = lock(&site.home)?;
     let playbook = Playbook {
         command: vec![play.reach.ansible.clone()],
@@ -174,7 +181,9 @@ fn problem(site: &Site, ran: &Ran, name: &str) -> Problem {
     };
     let mut problem = if first.unreachable { unreachable(first) } else { failed(first) };
     if let Some(file) = &first.task.file {
-        let shown = std::path::Path::new(file).strip_prefix(&site.dir).map_or_else(|_| file.clone(), |path| path.display().to_string());
+        let shown = std::path::Path::new(file)
+            .strip_prefix(&site.dir)
+            .map_or_else(|_| file.clone(), |path| path.display().to_string());
         problem = problem.at(shown, first.task.line, 0);
     }
     for other in failures.iter().filter(|other| *other != first).take(5) {
@@ -203,11 +212,26 @@ fn failed(failure: &Failure) -> Problem {
 fn remedy(said: &str) -> Option<&'static str> {
     const KNOWN: [(&str, &str); 8] = [
         ("no space left", "The disk of that machine is full: make room."),
-        ("missing sudo password", "The user needs sudo without a password there: add it to sudoers with NOPASSWD."),
-        ("a password is required", "The user needs sudo without a password there: add it to sudoers with NOPASSWD."),
-        ("is not in the sudoers", "The user needs sudo without a password there: add it to sudoers with NOPASSWD."),
-        ("is pinned", "The file is not the one that is pinned: fetch it again from the address in the message."),
-        ("checksum", "The file is not the one that is pinned: fetch it again, or correct `group_vars/all/versions.yml`."),
+        (
+            "missing sudo password",
+            "The user needs sudo without a password there: add it to sudoers with NOPASSWD.",
+        ),
+        (
+            "a password is required",
+            "The user needs sudo without a password there: add it to sudoers with NOPASSWD.",
+        ),
+        (
+            "is not in the sudoers",
+            "The user needs sudo without a password there: add it to sudoers with NOPASSWD.",
+        ),
+        (
+            "is pinned",
+            "The file is not the one that is pinned: fetch it again from the address in the message.",
+        ),
+        (
+            "checksum",
+            "The file is not the one that is pinned: fetch it again, or correct `group_vars/all/versions.yml`.",
+        ),
         ("could not resolve", "The machine resolves no names: look at its DNS."),
         ("could not get lock", "Another program installs packages there: wait until it is done."),
     ];

@@ -26,7 +26,11 @@ struct Line {
 /// Shows the nodes; exit code 1 if one is not Ready.
 pub async fn run(global: &Global, reach: &Reach) -> Result<Answer, Problem> {
     if global.kubeconfig.is_some() {
-        return show(&Cluster::connect(global.kubeconfig.as_deref(), global.context.as_deref()).await?, reach).await;
+        return show(
+            &Cluster::connect(global.kubeconfig.as_deref(), global.context.as_deref()).await?,
+            reach,
+        )
+        .await;
     }
     let site = Site::open(global, reach)?;
     let tunnel = Tunnel::open(global, &site, reach).await?;
@@ -45,9 +49,19 @@ async fn show(cluster: &Cluster, reach: &Reach) -> Result<Answer, Problem> {
     let lines: Vec<Line> = nodes.iter().map(line).collect();
     let rows = lines.iter().map(|line| {
         let ready = if line.ready { "Ready" } else { "NotReady" };
-        vec![line.name.clone(), ready.to_owned(), line.roles.clone(), line.version.clone(), line.address.clone()]
+        vec![
+            line.name.clone(),
+            ready.to_owned(),
+            line.roles.clone(),
+            line.version.clone(),
+            line.address.clone(),
+        ]
     });
-    let table = voice::Table { columns: vec!["node", "status", "roles", "version", "address"], wide: vec![], rows: rows.collect() };
+    let table = voice::Table {
+        columns: vec!["node", "status", "roles", "version", "address"],
+        wide: vec![],
+        rows: rows.collect(),
+    };
     voice::list(reach.output.output, &lines, table)?;
     let pods: Api<Pod> = Api::all(cluster.client());
     let pods = pods.list(&ListParams::default().limit(5000)).await.map_err(refused)?;
@@ -66,7 +80,8 @@ fn line(node: &Node) -> Line {
     let ready = status.conditions.iter().flatten().any(|one| one.type_ == "Ready" && one.status == "True");
     let address = status.addresses.iter().flatten().find(|one| one.type_ == "InternalIP");
     let labels = node.metadata.labels.iter().flatten();
-    let roles: Vec<&str> = labels.filter_map(|(name, _)| name.strip_prefix("node-role.kubernetes.io/")).collect();
+    let roles: Vec<&str> =
+        labels.filter_map(|(name, _)| name.strip_prefix("node-role.kubernetes.io/")).collect();
     Line {
         name: node.metadata.name.clone().unwrap_or_default(),
         ready,
@@ -83,7 +98,11 @@ fn waiting(pod: &Pod) -> Option<String> {
     if phase == "Succeeded" || phase == "Running" && ready {
         return None;
     }
-    let states = status.container_statuses.iter().flatten().filter_map(|one| one.state.as_ref()?.waiting.as_ref()?.reason.clone());
+    let states = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .filter_map(|one| one.state.as_ref()?.waiting.as_ref()?.reason.clone());
     let reason = states.last().map_or_else(String::new, |reason| format!(" ({reason})"));
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     Some(format!("{}/{name}: {phase}{reason}", pod.metadata.namespace.as_deref().unwrap_or_default()))

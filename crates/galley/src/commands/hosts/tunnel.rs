@@ -63,7 +63,8 @@ struct Host {
 }
 
 fn control_planes(tree: &Value) -> Vec<Host> {
-    let names = tree["kube_control_plane"]["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let names =
+        tree["kube_control_plane"]["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str);
     names
         .map(|name| {
             let vars = &tree["_meta"]["hostvars"][name];
@@ -99,8 +100,13 @@ async fn through(site: &Site, kubeconfig: &str, host: &Host, global: &Global) ->
         command.args(["-i", key]);
     }
     command.args(["-L", &format!("127.0.0.1:{port}:127.0.0.1:{}", host.api_port)]);
-    let target = host.user.as_ref().map_or_else(|| host.address.clone(), |user| format!("{user}@{}", host.address));
-    command.arg(&target).kill_on_drop(true).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    let target =
+        host.user.as_ref().map_or_else(|| host.address.clone(), |user| format!("{user}@{}", host.address));
+    command
+        .arg(&target)
+        .kill_on_drop(true)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null());
     command.stderr(std::process::Stdio::piped());
     if global.verbose > 0 {
         crate::voice::talk(&format!("+ ssh -N -L 127.0.0.1:{port}:127.0.0.1:{} {target}", host.api_port));
@@ -127,7 +133,11 @@ async fn through(site: &Site, kubeconfig: &str, host: &Host, global: &Global) ->
 fn with_server(kubeconfig: &str, server: &str) -> String {
     let line = |line: &str| {
         let indent = line.len() - line.trim_start().len();
-        if line.trim_start().starts_with("server:") { format!("{}server: {server}", &line[..indent]) } else { line.to_owned() }
+        if line.trim_start().starts_with("server:") {
+            format!("{}server: {server}", &line[..indent])
+        } else {
+            line.to_owned()
+        }
     };
     kubeconfig.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
@@ -179,7 +189,8 @@ mod tests {
 
     #[test]
     fn only_the_server_of_a_kubeconfig_changes() {
-        let text = "clusters:\n  - cluster:\n      server: https://127.0.0.1:6443\n      tls-server-name: a\n";
+        let text =
+            "clusters:\n  - cluster:\n      server: https://127.0.0.1:6443\n      tls-server-name: a\n";
         let wanted = "clusters:\n  - cluster:\n      server: https://127.0.0.1:9\n      tls-server-name: a\n";
         assert_eq!(with_server(text, "https://127.0.0.1:9"), wanted);
     }

@@ -104,23 +104,32 @@ async fn planned(here: &Here, mode: &Mode, left: &Leftover, replace: &[String]) 
         all.sort();
         all.dedup();
     }
-    match here.space.plan(mode, &all, &here.screen).await {
+    let mut plan = match here.space.plan(mode, &all, &here.screen).await {
         Err(error) => match recover::left_lock(&error, left) {
             Some(id) => {
-                here.screen.say(&format!("The lock {id} was left behind by the run that was cut off; it is taken away."));
+                here.screen.say(&format!(
+                    "The lock {id} was left behind by the run that was cut off; it is taken away."
+                ));
                 here.space.unlock(&id, &here.screen).await?;
-                Ok(here.space.plan(mode, &all, &here.screen).await?)
+                here.space.plan(mode, &all, &here.screen).await?
             }
-            None => Err(error.into()),
+            None => return Err(error.into()),
         },
-        Ok(plan) => Ok(plan),
-    }
+        Ok(plan) => plan,
+    };
+    let unfinished: Vec<&str> = left.unfinished.iter().map(|doubt| doubt.planned.address.as_str()).collect();
+    plan.unfinished(&unfinished);
+    Ok(plan)
 }
 
 fn show(here: &Here, plan: &Plan) -> Result<(), Problem> {
     let people = matches!(here.site.output.output, Format::Table | Format::Wide | Format::Name);
     if plan.changes.is_empty() {
-        here.screen.say(if plan.outputs.is_empty() { "Nothing is to be changed." } else { "Only outputs change." });
+        here.screen.say(if plan.outputs.is_empty() {
+            "Nothing is to be changed."
+        } else {
+            "Only outputs change."
+        });
     } else if people {
         voice::data(&table::plan(plan));
     }
@@ -180,10 +189,17 @@ async fn server_of(space: &Workspace, here: &Here, node: &str) -> Result<String,
         return Ok((*address).to_owned());
     }
     let names: Vec<_> = servers.iter().map(|(key, _)| *key).collect();
-    let known = if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
-    let mut problem = Problem::new("G1212", Kind::NotFound, format!("The state has no node `{node}`; {known}."));
+    let known = if names.is_empty() {
+        "there are none".to_owned()
+    } else {
+        format!("there are: {}", names.join(", "))
+    };
+    let mut problem =
+        Problem::new("G1212", Kind::NotFound, format!("The state has no node `{node}`; {known}."));
     if let Some(meant) = galley_problem::did_you_mean(node, names) {
         problem = problem.try_this(format!("Did you mean `{meant}`?"));
+    } else {
+        problem = problem.try_this("`galley infra show` lists what there is.");
     }
     Err(problem)
 }
@@ -198,7 +214,8 @@ async fn journal(here: &Here, plan: &Plan, left: Leftover) -> Result<Journal, Pr
         for planned in &creates {
             let key = Journal::key(planned);
             if !before.contains_key(&key) {
-                let ids = galley_iac::openstack::existing(&client, planned, &groups).await.map_err(Error::from)?;
+                let ids =
+                    galley_iac::openstack::existing(&client, planned, &groups).await.map_err(Error::from)?;
                 before.insert(key, ids);
             }
         }
@@ -220,7 +237,8 @@ async fn journal(here: &Here, plan: &Plan, left: Leftover) -> Result<Journal, Pr
 
 async fn keep_outputs(here: &Here) -> Result<(), Problem> {
     let outputs = here.space.outputs(&here.screen).await?;
-    let bytes = serde_json::to_vec_pretty(&outputs).map_err(|e| crate::internal("keeping the outputs", &e))?;
+    let bytes =
+        serde_json::to_vec_pretty(&outputs).map_err(|e| crate::internal("keeping the outputs", &e))?;
     Ok(galley_iac::private(&here.path("outputs.json"), &bytes)?)
 }
 
@@ -235,6 +253,9 @@ fn finish(here: &Here, report: &Report) -> Result<(), Problem> {
     }
     let counts = &outcome.summary;
     let time = galley_units::format_duration(std::time::Duration::from_secs_f64(report.seconds));
-    here.screen.say(&format!("{} created, {} changed, {} destroyed in {time}.", counts.add, counts.change, counts.remove));
+    here.screen.say(&format!(
+        "{} created, {} changed, {} destroyed in {time}.",
+        counts.add, counts.change, counts.remove
+    ));
     Ok(())
 }

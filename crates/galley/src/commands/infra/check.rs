@@ -36,7 +36,12 @@ impl Findings {
     }
 
     fn bad(&mut self, what: &str, detail: impl Into<String>, remedy: impl Into<String>) {
-        self.0.push(Finding { what: what.to_owned(), ok: false, detail: detail.into(), remedy: Some(remedy.into()) });
+        self.0.push(Finding {
+            what: what.to_owned(),
+            ok: false,
+            detail: detail.into(),
+            remedy: Some(remedy.into()),
+        });
     }
 
     fn problem(&mut self, what: &str, problem: &Problem) {
@@ -62,7 +67,8 @@ const VARIABLES: [&str; 9] = [
 pub async fn run(global: &Global, site: &Site) -> Result<Answer, Problem> {
     let mut findings = Findings::default();
     match Tool::find(site.tool.as_deref()).await {
-        Ok(tool) => findings.good("tool", format!("{} {} ({})", tool.kind.name(), tool.version, tool.program.display())),
+        Ok(tool) => findings
+            .good("tool", format!("{} {} ({})", tool.kind.name(), tool.version, tool.program.display())),
         Err(error) => findings.problem("tool", &error.into()),
     }
     if findings.0.iter().all(|one| one.ok) {
@@ -106,11 +112,19 @@ async fn cloud(client: &Client, values: &Value, findings: &mut Findings) {
         Ok(quota) => {
             let nodes = values["nodes"].as_object().map_or(3, serde_json::Map::len);
             for (name, used, limit) in quota.lines {
-                let detail = if limit < 0 { format!("{used} used, no limit") } else { format!("{used} of {limit} used") };
+                let detail = if limit < 0 {
+                    format!("{used} used, no limit")
+                } else {
+                    format!("{used} of {limit} used")
+                };
                 let wanted = if name == "servers" { i64::try_from(nodes).unwrap_or(i64::MAX) } else { 1 };
                 // What is there already is counted as used, so a second look at a cluster that stands is no reason to worry.
                 if limit >= 0 && limit < wanted {
-                    findings.bad(&format!("quota: {name}"), detail, "Ask for a larger quota, or name fewer nodes.");
+                    findings.bad(
+                        &format!("quota: {name}"),
+                        detail,
+                        "Ask for a larger quota, or name fewer nodes.",
+                    );
                 } else {
                     findings.good(&format!("quota: {name}"), detail);
                 }
@@ -132,7 +146,16 @@ async fn cloud(client: &Client, values: &Value, findings: &mut Findings) {
         }
     }
     for wanted in values["security_groups"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        named(client, "security group", "security_groups", wanted, Sort::Groups, "openstack security group list", findings).await;
+        named(
+            client,
+            "security group",
+            "security_groups",
+            wanted,
+            Sort::Groups,
+            "openstack security group list",
+            findings,
+        )
+        .await;
     }
 }
 
@@ -153,8 +176,14 @@ async fn named(
         return findings.good(title, wanted);
     }
     let names = there.iter().map(|(name, _)| name.as_str());
-    let meant = galley_problem::did_you_mean(wanted, names).map(|meant| format!(" Did you mean `{meant}`?")).unwrap_or_default();
-    findings.bad(title, format!("there is none called `{wanted}`"), format!("Correct `{variable}`; `{command}` shows those there are.{meant}"));
+    let meant = galley_problem::did_you_mean(wanted, names)
+        .map(|meant| format!(" Did you mean `{meant}`?"))
+        .unwrap_or_default();
+    findings.bad(
+        title,
+        format!("there is none called `{wanted}`"),
+        format!("Correct `{variable}`; `{command}` shows those there are.{meant}"),
+    );
 }
 
 fn print(format: Format, findings: &[Finding]) -> Result<(), Problem> {
@@ -163,7 +192,8 @@ fn print(format: Format, findings: &[Finding]) -> Result<(), Problem> {
         return voice::list(format, &findings, voice::Table { columns: vec!["what"], wide: vec![], rows });
     }
     let word = |one: &Finding| if one.ok { "ok" } else { "wrong" }.to_owned();
-    let rows: Vec<_> = findings.iter().map(|one| vec![word(one), one.what.clone(), one.detail.clone()]).collect();
+    let rows: Vec<_> =
+        findings.iter().map(|one| vec![word(one), one.what.clone(), one.detail.clone()]).collect();
     for (one, row) in findings.iter().zip(super::padded(&rows)) {
         let line = row.join("  ").trim_end().to_owned();
         voice::data(&if one.ok { line } else { line.red().to_string() });

@@ -21,7 +21,11 @@ pub async fn list(global: &Global, site: &Site) -> Result<Answer, Problem> {
     let Some(server) = Remote::of(&here)? else {
         let copies = here.space.backups()?;
         let rows = copies.iter().map(|(name, serial)| vec![name.clone(), serial.to_string()]).collect();
-        voice::list(site.output.output, &copies, voice::Table { columns: vec!["version", "serial"], wide: vec![], rows })?;
+        voice::list(
+            site.output.output,
+            &copies,
+            voice::Table { columns: vec!["version", "serial"], wide: vec![], rows },
+        )?;
         return Ok(Answer::Yes);
     };
     let answer = server.ask(reqwest::Method::GET, "/versions").await?;
@@ -61,7 +65,8 @@ pub async fn restore(global: &Global, site: &Site, version: &str) -> Result<Answ
     match Remote::of(&here)? {
         Some(server) => {
             let number: u64 = version.trim_end_matches('*').parse().map_err(|_| {
-                Problem::new("G1214", Kind::Usage, format!("`{version}` is not a version.")).try_this("`galley infra history` lists them.")
+                Problem::new("G1214", Kind::Usage, format!("`{version}` is not a version."))
+                    .try_this("`galley infra history` lists them.")
             })?;
             let now = server.ask(reqwest::Method::POST, &format!("/versions/{number}/restore")).await?;
             here.screen.say(&format!("Version {number} is back, as version {}.", now["version"]));
@@ -105,10 +110,13 @@ impl Remote {
                 .try_this("Its addresses end with `/infra/state/NAME`; of other servers only the tools know the history."));
         };
         let of = |name: &str| {
-            let given = here.space.options.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+            let given =
+                here.space.options.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
             environment(name).or(given)
         };
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).connect_timeout(Duration::from_secs(5));
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .connect_timeout(Duration::from_secs(5));
         Ok(Some(Remote {
             url: format!("{base}/infra/states/{name}"),
             user: of("TF_HTTP_USERNAME").unwrap_or_else(|| crate::ground::TOKEN_USER.to_owned()),
@@ -121,11 +129,18 @@ impl Remote {
         let url = format!("{}{path}", self.url);
         let password = self.password.as_ref().map(Secret::expose);
         let silent = |error: reqwest::Error| {
-            Problem::new("G1213", Kind::Unavailable, format!("The state store at {} does not answer.", self.url))
-                .because(&error)
-                .try_this("Start it with `galley up` or `galley service state`, or correct `address` in backend.tf.")
+            Problem::new(
+                "G1213",
+                Kind::Unavailable,
+                format!("The state store at {} does not answer.", self.url),
+            )
+            .because(&error)
+            .try_this(
+                "Start it with `galley up` or `galley service state`, or correct `address` in backend.tf.",
+            )
         };
-        let answer = self.http.request(method, url).basic_auth(&self.user, password).send().await.map_err(silent)?;
+        let answer =
+            self.http.request(method, url).basic_auth(&self.user, password).send().await.map_err(silent)?;
         let status = answer.status();
         let body: Value = answer.json().await.unwrap_or_default();
         if status.is_success() {
@@ -134,7 +149,9 @@ impl Remote {
         if status.as_u16() == 423 {
             let who = body["Who"].as_str().unwrap_or("somebody else").to_owned();
             return Err(Problem::new("G1205", Kind::Conflict, format!("The state is locked by {who}."))
-                .try_this("Wait until that one is done. If that one is gone for good: `galley infra unlock ID`.")
+                .try_this(
+                    "Wait until that one is done. If that one is gone for good: `galley infra unlock ID`.",
+                )
                 .because_of(format!("id: {}", body["ID"].as_str().unwrap_or_default())));
         }
         let what = body["what"].as_str().map_or_else(|| format!("it answered {status}"), str::to_owned);

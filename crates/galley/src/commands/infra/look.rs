@@ -27,7 +27,11 @@ pub async fn output(global: &Global, site: &Site, name: Option<&str>) -> Result<
     if let Some(name) = name {
         let names = shown.keys().cloned().collect::<Vec<_>>().join(", ");
         let value = shown.get(name).ok_or_else(|| {
-            let text = if names.is_empty() { "There are no outputs yet.".to_owned() } else { format!("There is no output `{name}`; there are: {names}.") };
+            let text = if names.is_empty() {
+                "There are no outputs yet.".to_owned()
+            } else {
+                format!("There is no output `{name}`; there are: {names}.")
+            };
             Problem::new("G1212", Kind::NotFound, text).try_this("`galley infra apply` makes them.")
         })?;
         voice::data(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
@@ -35,10 +39,12 @@ pub async fn output(global: &Global, site: &Site, name: Option<&str>) -> Result<
     }
     let row = |(name, value): (&String, &Value)| {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let text = if text.chars().count() > 90 { text.chars().take(90).collect::<String>() + "..." } else { text };
+        let text =
+            if text.chars().count() > 90 { text.chars().take(90).collect::<String>() + "..." } else { text };
         vec![name.clone(), text]
     };
-    let table = voice::Table { columns: vec!["name", "value"], wide: vec![], rows: shown.iter().map(row).collect() };
+    let table =
+        voice::Table { columns: vec!["name", "value"], wide: vec![], rows: shown.iter().map(row).collect() };
     voice::list(site.output.output, &shown, table)?;
     Ok(Answer::Yes)
 }
@@ -64,7 +70,9 @@ pub async fn inventory(global: &Global, site: &Site) -> Result<Answer, Problem> 
         let groups = tree.as_object().into_iter().flatten();
         groups
             .filter(|(name, _)| !["all", "_meta"].contains(&name.as_str()))
-            .find(|(_, group)| group["hosts"].as_array().is_some_and(|hosts| hosts.iter().any(|host| host == node)))
+            .find(|(_, group)| {
+                group["hosts"].as_array().is_some_and(|hosts| hosts.iter().any(|host| host == node))
+            })
             .map_or_else(String::new, |(name, _)| name.clone())
     };
     let hosts = tree["_meta"]["hostvars"].as_object().into_iter().flatten();
@@ -74,7 +82,11 @@ pub async fn inventory(global: &Global, site: &Site) -> Result<Answer, Problem> 
             vec![node.clone(), group_of(node), text(&host["node_address"]), via]
         })
         .collect();
-    voice::list(site.output.output, &tree, voice::Table { columns: vec!["node", "group", "address", "reached"], wide: vec![], rows })?;
+    voice::list(
+        site.output.output,
+        &tree,
+        voice::Table { columns: vec!["node", "group", "address", "reached"], wide: vec![], rows },
+    )?;
     Ok(Answer::Yes)
 }
 
@@ -90,12 +102,20 @@ pub async fn show(global: &Global, site: &Site) -> Result<Answer, Problem> {
             vec![one.address.clone(), one.name.clone().unwrap_or_default(), format!("{}{mark}", one.id)]
         })
         .collect();
-    voice::list(site.output.output, &resources, voice::Table { columns: vec!["resource", "name", "id"], wide: vec![], rows })?;
+    voice::list(
+        site.output.output,
+        &resources,
+        voice::Table { columns: vec!["resource", "name", "id"], wide: vec![], rows },
+    )?;
     let place = match super::server(&here.space) {
         Some(address) => address.to_owned(),
         None => here.space.state_file().display().to_string(),
     };
-    here.screen.say(&format!("State: {place} ({} {}).", here.space.tool.kind.name(), here.space.tool.version));
+    here.screen.say(&format!(
+        "State: {place} ({} {}).",
+        here.space.tool.kind.name(),
+        here.space.tool.version
+    ));
     if here.space.journal_file().exists() {
         here.screen.say("A run was cut off; `galley infra apply` settles what it left and goes on.");
     }

@@ -56,7 +56,10 @@ async fn remove(here: &Here, doubts: &[Doubt], state: &[Resource]) -> Result<(),
     for _ in 0..2 {
         tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
         for orphan in openstack::orphans(&client, doubts, state).await.map_err(Error::from)? {
-            here.screen.say(&format!("removed    {} {} ({}): the state does not know it", orphan.kind, orphan.name, orphan.id));
+            here.screen.say(&format!(
+                "removed    {} {} ({}): the state does not know it",
+                orphan.kind, orphan.name, orphan.id
+            ));
             openstack::remove(&client, &orphan).await.map_err(Error::from)?;
         }
     }
@@ -75,7 +78,11 @@ pub fn left_lock(error: &Error, left: &Leftover) -> Option<String> {
 
 /// Ids of security groups in a state.
 pub fn groups(state: &[Resource]) -> Vec<String> {
-    state.iter().filter(|one| one.kind == "openstack_networking_secgroup_v2").map(|one| one.id.clone()).collect()
+    state
+        .iter()
+        .filter(|one| one.kind == "openstack_networking_secgroup_v2")
+        .map(|one| one.id.clone())
+        .collect()
 }
 
 /// The cloud, signed in.
@@ -93,7 +100,8 @@ pub async fn cloud(here: &Here) -> Result<Client, Problem> {
 /// clouds.yaml, where OpenStack's own programs look for it.
 pub fn clouds_file(here: &Here) -> Result<PathBuf, Problem> {
     let home = environment("HOME").map(PathBuf::from);
-    let mut places: Vec<PathBuf> = environment("OS_CLIENT_CONFIG_FILE").map(PathBuf::from).into_iter().collect();
+    let mut places: Vec<PathBuf> =
+        environment("OS_CLIENT_CONFIG_FILE").map(PathBuf::from).into_iter().collect();
     if places.is_empty() {
         places.push("clouds.yaml".into());
         places.push(here.space.options.dir.join("clouds.yaml"));

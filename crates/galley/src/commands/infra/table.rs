@@ -8,7 +8,11 @@ use galley_iac::{Action, Change, Plan};
 pub fn padded(rows: &[Vec<String>]) -> Vec<Vec<String>> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     rows.iter()
@@ -18,14 +22,21 @@ pub fn padded(rows: &[Vec<String>]) -> Vec<Vec<String>> {
 
 /// The plan as a person reads it: a line for each resource, and below what is changed or replaced, why.
 pub fn plan(plan: &Plan) -> String {
-    let rows: Vec<Vec<String>> =
-        plan.changes.iter().map(|change| vec![change.action.word().to_owned(), change.address.clone(), what(change)]).collect();
+    let rows: Vec<Vec<String>> = plan
+        .changes
+        .iter()
+        .map(|change| vec![change.action.word().to_owned(), change.address.clone(), what(change)])
+        .collect();
     let mut lines = Vec::new();
     for (change, row) in plan.changes.iter().zip(padded(&rows)) {
         lines.push(coloured(change.action, row.join("  ").trim_end()));
         for field in change.fields.iter().take(12) {
             let reason = if field.replaces { "  (cannot be changed as it stands)" } else { "" };
-            lines.push(format!("           {}: {} -> {}{reason}", field.path, field.old, field.new).dimmed().to_string());
+            lines.push(
+                format!("           {}: {} -> {}{reason}", field.path, field.old, field.new)
+                    .dimmed()
+                    .to_string(),
+            );
         }
         if change.fields.len() > 12 {
             lines.push(format!("           and {} more", change.fields.len() - 12).dimmed().to_string());
@@ -42,7 +53,9 @@ fn what(change: &Change) -> String {
     match change.reason.as_str() {
         "replace_because_tainted" => words.push("(was left unfinished)".to_owned()),
         "replace_by_request" => words.push("(as asked)".to_owned()),
-        "delete_because_no_resource_config" | "delete_because_each_key" => words.push("(no longer in the configuration)".to_owned()),
+        "delete_because_no_resource_config" | "delete_because_each_key" => {
+            words.push("(no longer in the configuration)".to_owned())
+        }
         _ => {}
     }
     words.join(" ")

@@ -23,9 +23,23 @@ pub(super) struct Cloud {
 /// How to sign in.
 #[derive(Debug)]
 pub(super) enum Auth {
-    Application { id: String, secret: Secret<String> },
-    ApplicationName { name: String, user: String, domain: String, secret: Secret<String> },
-    Password { user: String, user_domain: String, password: Secret<String>, project: String, project_domain: String },
+    Application {
+        id: String,
+        secret: Secret<String>,
+    },
+    ApplicationName {
+        name: String,
+        user: String,
+        domain: String,
+        secret: Secret<String>,
+    },
+    Password {
+        user: String,
+        user_domain: String,
+        password: Secret<String>,
+        project: String,
+        project_domain: String,
+    },
 }
 
 impl Cloud {
@@ -45,10 +59,15 @@ impl Cloud {
             .map_err(|_| CloudError::Config(format!("{shown} is not YAML")))?;
         let entry = &whole["clouds"][name];
         if entry.is_null() {
-            let names: Vec<_> = whole["clouds"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-            return Err(CloudError::Config(format!("{shown} has no cloud `{name}`; it has: {}", names.join(", "))));
+            let names: Vec<_> =
+                whole["clouds"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+            return Err(CloudError::Config(format!(
+                "{shown} has no cloud `{name}`; it has: {}",
+                names.join(", ")
+            )));
         }
-        Cloud::of(entry).map_err(|lacks| CloudError::Config(format!("cloud `{name}` in {shown} lacks {lacks}")))
+        Cloud::of(entry)
+            .map_err(|lacks| CloudError::Config(format!("cloud `{name}` in {shown} lacks {lacks}")))
     }
 
     fn of(entry: &Value) -> Result<Cloud, &'static str> {
@@ -62,7 +81,10 @@ impl Cloud {
         let or_default = |name: &str| text(&auth[name]).unwrap_or_else(|| "Default".to_owned());
         let secret = |name| get(name).map(Secret::new);
         let method = if auth["application_credential_id"].is_string() {
-            Auth::Application { id: get("application_credential_id")?, secret: secret("application_credential_secret")? }
+            Auth::Application {
+                id: get("application_credential_id")?,
+                secret: secret("application_credential_secret")?,
+            }
         } else if auth["application_credential_name"].is_string() {
             Auth::ApplicationName {
                 name: get("application_credential_name")?,
@@ -83,7 +105,10 @@ impl Cloud {
             auth_url: get("auth_url")?,
             auth: method,
             region: text(&entry["region_name"]),
-            interface: text(&entry["interface"]).unwrap_or_else(|| "public".to_owned()).trim_end_matches("URL").to_owned(),
+            interface: text(&entry["interface"])
+                .unwrap_or_else(|| "public".to_owned())
+                .trim_end_matches("URL")
+                .to_owned(),
             cacert: text(&entry["cacert"]).map(PathBuf::from),
         })
     }

@@ -18,7 +18,7 @@ impl Workspace {
     /// [`Error::Refused`].
     pub async fn init(&self, progress: &dyn Progress) -> Result<(), Error> {
         let data = self.options.home.join(format!("data-{}", self.tool.kind.program()));
-        let mark = data.join("galley-ready");
+        let mark = self.options.home.join(format!("ready-{}", self.tool.kind.program()));
         let wanted = format!("{} {:08x}", self.tool.version, fingerprint(&self.options.dir)?);
         if std::fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
             return Ok(());
@@ -41,7 +41,9 @@ impl Workspace {
     pub async fn validate(&self, progress: &dyn Progress) -> Result<Vec<Diagnostic>, Error> {
         let args = ["validate", "-json"].map(str::to_owned).into();
         match self.document("validate", args, progress).await {
-            Ok(value) => Ok(value["diagnostics"].as_array().into_iter().flatten().map(Diagnostic::read).collect()),
+            Ok(value) => {
+                Ok(value["diagnostics"].as_array().into_iter().flatten().map(Diagnostic::read).collect())
+            }
             // It ends with 1 when something is invalid, and has printed its document.
             Err(Error::Refused { stderr, command, .. }) => {
                 Err(Error::Refused { command, changed: false, diagnostics: from_text(&stderr), stderr })
@@ -54,10 +56,17 @@ impl Workspace {
     ///
     /// # Errors
     /// [`Error::Refused`] if a value is missing or invalid.
-    pub async fn values(&self, names: &[&str], progress: &dyn Progress) -> Result<BTreeMap<String, Value>, Error> {
+    pub async fn values(
+        &self,
+        names: &[&str],
+        progress: &dyn Progress,
+    ) -> Result<BTreeMap<String, Value>, Error> {
         let declared = variables(&self.options.dir)?;
-        let pairs: Vec<String> =
-            names.iter().filter(|name| declared.iter().any(|one| one == *name)).map(|name| format!("{name} = var.{name}")).collect();
+        let pairs: Vec<String> = names
+            .iter()
+            .filter(|name| declared.iter().any(|one| one == *name))
+            .map(|name| format!("{name} = var.{name}"))
+            .collect();
         if pairs.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -74,7 +83,11 @@ impl Workspace {
         let text = std::fs::read_to_string(&said.out).map_err(Error::file("reading", &said.out))?;
         let unreadable = |why: String| Error::Output { command: program.short(), why };
         // The console prints a string with its quotes: JSON in JSON.
-        let line = text.lines().rev().find(|line| line.starts_with('"')).ok_or_else(|| unreadable("no value".into()))?;
+        let line = text
+            .lines()
+            .rev()
+            .find(|line| line.starts_with('"'))
+            .ok_or_else(|| unreadable("no value".into()))?;
         let inner: String = serde_json::from_str(line).map_err(|e| unreadable(e.to_string()))?;
         serde_json::from_str(&inner).map_err(|e| unreadable(e.to_string()))
     }
@@ -116,7 +129,10 @@ fn pattern(text: &str) -> Regex {
 /// Names of the variables that are declared.
 fn variables(dir: &Path) -> Result<Vec<String>, Error> {
     let declaration = pattern(r#"(?m)^\s*variable\s+"([A-Za-z0-9_-]+)""#);
-    Ok(sources(dir)?.iter().flat_map(|(_, text)| declaration.captures_iter(text).map(|found| found[1].to_owned())).collect())
+    Ok(sources(dir)?
+        .iter()
+        .flat_map(|(_, text)| declaration.captures_iter(text).map(|found| found[1].to_owned()))
+        .collect())
 }
 
 /// Where the configuration keeps its state.
@@ -171,7 +187,8 @@ mod tests {
     fn a_backend_and_variables_are_found() {
         let dir = tempfile::tempdir().expect("a folder");
         assert!(backend(dir.path()).is_err(), "no configuration");
-        std::fs::write(dir.path().join("a.tf"), "variable \"suffix\" {\n}\n variable \"b\" {}\n").expect("writes");
+        std::fs::write(dir.path().join("a.tf"), "variable \"suffix\" {\n}\n variable \"b\" {}\n")
+            .expect("writes");
         assert_eq!(backend(dir.path()).expect("reads"), Backend::Local);
         assert_eq!(variables(dir.path()).expect("reads"), ["suffix", "b"]);
         let text = "terraform {\n  backend \"http\" {\n    address = \"http://x/y\"\n  }\n}\n";
@@ -184,6 +201,9 @@ mod tests {
     fn errors_for_people_are_read_too() {
         let text = "╷\n│ Error: Unsupported argument\n│ \n│   on main.tf line 7, in resource \"x\" \"y\":\n│    7:   nosuch = 1\n╵\n";
         let found = from_text(text);
-        assert_eq!((found[0].summary.as_str(), found[0].file.as_deref(), found[0].line), ("Unsupported argument", Some("main.tf"), 7));
+        assert_eq!(
+            (found[0].summary.as_str(), found[0].file.as_deref(), found[0].line),
+            ("Unsupported argument", Some("main.tf"), 7)
+        );
     }
 }

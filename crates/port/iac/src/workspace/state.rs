@@ -53,7 +53,8 @@ impl Workspace {
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&bytes).map_err(|e| Error::file("understanding", &path)(std::io::Error::other(e)))
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Error::file("understanding", &path)(std::io::Error::other(e)))
     }
 
     /// Copies the state beside itself before it is changed.
@@ -64,7 +65,8 @@ impl Workspace {
         }
         let serial = state["serial"].as_u64().unwrap_or_default();
         let name = format!("{}-{serial:06}.tfstate", self.options.stamp);
-        let bytes = serde_json::to_vec(&state).map_err(|e| Error::Output { command: "backup".into(), why: e.to_string() })?;
+        let bytes = serde_json::to_vec(&state)
+            .map_err(|e| Error::Output { command: "backup".into(), why: e.to_string() })?;
         super::private(&self.options.home.join("backups").join(name), &bytes)
     }
 
@@ -76,7 +78,8 @@ impl Workspace {
         Ok(newest(&self.options.home.join("backups"))?
             .into_iter()
             .map(|path| {
-                let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+                let name =
+                    path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
                 let serial = name.rsplit('-').next().and_then(|text| text.parse().ok()).unwrap_or_default();
                 (name, serial)
             })
@@ -97,7 +100,8 @@ impl Workspace {
         let mut old: Value = serde_json::from_slice(&bytes).map_err(unreadable)?;
         let now = self.state(progress).await?;
         self.backup(progress).await?;
-        let serial = now["serial"].as_u64().unwrap_or_default().max(old["serial"].as_u64().unwrap_or_default()) + 1;
+        let serial =
+            now["serial"].as_u64().unwrap_or_default().max(old["serial"].as_u64().unwrap_or_default()) + 1;
         old["serial"] = serial.into();
         super::private(&self.state_file(), old.to_string().as_bytes())
     }
@@ -106,7 +110,8 @@ impl Workspace {
 /// Reads a state of version 4.
 fn read(state: &Value) -> Vec<Resource> {
     let mut found = Vec::new();
-    for resource in state["resources"].as_array().into_iter().flatten().filter(|one| one["mode"] == "managed") {
+    for resource in state["resources"].as_array().into_iter().flatten().filter(|one| one["mode"] == "managed")
+    {
         let text = |field: &str| resource[field].as_str().unwrap_or_default().to_owned();
         let module = resource["module"].as_str().map_or_else(String::new, |module| format!("{module}."));
         for instance in resource["instances"].as_array().into_iter().flatten() {
@@ -136,7 +141,8 @@ fn read(state: &Value) -> Vec<Resource> {
 /// Files of a folder, newest name first.
 fn newest(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = std::fs::read_dir(folder).map_err(Error::file("reading", folder))?;
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    let mut paths: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     paths.sort();
     paths.reverse();
     Ok(paths)
@@ -198,7 +204,11 @@ mod tests {
             {"module": "module.m", "mode": "managed", "type": "net", "name": "a", "instances": [{"index_key": 0, "attributes": {"id": "3"}}]},
         ]});
         let found: Vec<_> = read(&state).into_iter().map(|one| (one.address, one.tainted)).collect();
-        let wanted = [("module.m.net.a[0]", false), ("server.node[\"node1\"]", false), ("server.node[\"node2\"]", true)];
+        let wanted = [
+            ("module.m.net.a[0]", false),
+            ("server.node[\"node1\"]", false),
+            ("server.node[\"node2\"]", true),
+        ];
         assert_eq!(found, wanted.map(|(address, tainted)| (address.to_owned(), tainted)));
     }
 

@@ -15,7 +15,8 @@ struct Server {
 async fn server() -> Server {
     let dir = tempfile::tempdir().expect("a folder");
     let config = Config { folder: dir.path().join("states"), largest: 2000, ..Config::default() };
-    let deps = Deps { clock: Arc::new(galley_units::SystemClock), authorize: Arc::new(|token| token == "t0k") };
+    let deps =
+        Deps { clock: Arc::new(galley_units::SystemClock), authorize: Arc::new(|token| token == "t0k") };
     let service = Service::new(config, deps).expect("opens");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let url = format!("http://{}/infra", listener.local_addr().expect("an address"));
@@ -26,7 +27,8 @@ async fn server() -> Server {
 impl Server {
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = self.http.request(method, format!("{}{path}", self.url)).basic_auth("galley", Some("t0k"));
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.url)).basic_auth("galley", Some("t0k"));
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -56,7 +58,10 @@ async fn a_tools_whole_journey() {
     assert_eq!(server.ask("POST", "/state/team", Some(state(2))).await.0, StatusCode::OK);
     assert_eq!(server.ask("GET", "/state/team", None).await, (StatusCode::OK, state(2)));
     let (_, history) = server.ask("GET", "/states/team/versions", None).await;
-    assert_eq!((history["head"].as_u64(), history["versions"][1]["who"].as_str()), (Some(2), Some("ann@ship")));
+    assert_eq!(
+        (history["head"].as_u64(), history["versions"][1]["who"].as_str()),
+        (Some(2), Some("ann@ship"))
+    );
     let (status, restored) = server.ask("POST", "/states/team/versions/1/restore", None).await;
     assert_eq!((status, restored["serial"].as_u64()), (StatusCode::OK, Some(3)));
     let (_, all) = server.ask("GET", "/states", None).await;
@@ -67,10 +72,17 @@ async fn a_tools_whole_journey() {
 async fn nothing_is_given_without_the_token() {
     let server = server().await;
     for path in ["/state/team", "/states", "/states/team/versions"] {
-        let answer = server.http.get(format!("{}{path}", server.url)).bearer_auth("wrong").send().await.expect("answers");
+        let answer = server
+            .http
+            .get(format!("{}{path}", server.url))
+            .bearer_auth("wrong")
+            .send()
+            .await
+            .expect("answers");
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
-    let answer = server.http.get(format!("{}/states", server.url)).bearer_auth("t0k").send().await.expect("answers");
+    let answer =
+        server.http.get(format!("{}/states", server.url)).bearer_auth("t0k").send().await.expect("answers");
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
