@@ -57,11 +57,19 @@ struct Here(Global);
 
 #[async_trait]
 impl Renderer for Here {
-    async fn manifests(&self, application: &Application, revision: &str) -> Result<(Vec<Value>, String), Problem> {
+    async fn manifests(
+        &self,
+        application: &Application,
+        revision: &str,
+    ) -> Result<(Vec<Value>, String), Problem> {
         let ground = Ground::find(&self.0, &defaults()).await?;
         let Some((state, _)) = ground.machine() else {
-            return Err(Problem::new("G0124", Kind::Usage, "Manifests are rendered beside `galley up` only.")
-                .try_this("On a cluster: `argocd app manifests NAME`."));
+            return Err(Problem::new(
+                "G0124",
+                Kind::Usage,
+                "Manifests are rendered beside `galley up` only.",
+            )
+            .try_this("On a cluster: `argocd app manifests NAME`."));
         };
         let own = Repo::init_or_open(state.path("git/pipeline.git")).await?;
         let known = repositories(own, state.path("mirrors"));
@@ -97,7 +105,10 @@ async fn create(global: &Global, file: &Path, upsert: bool) -> Result<Answer, Pr
     };
     for document in galley_yaml::parse_documents(&file.display().to_string(), &text)? {
         let made = done(global, Verb::Create(document.value, upsert)).await?;
-        voice::talk(&format!("Application {} is there.", made["metadata"]["name"].as_str().unwrap_or_default()));
+        voice::talk(&format!(
+            "Application {} is there.",
+            made["metadata"]["name"].as_str().unwrap_or_default()
+        ));
     }
     Ok(Answer::Yes)
 }
@@ -106,7 +117,11 @@ async fn set(global: &Global, name: &str, fields: &[String]) -> Result<Answer, P
     let mut spec = json!({});
     for field in fields {
         let unknown = || {
-            Problem::new("G0415", Kind::Usage, format!("`{field}` is not `revision=`, `path=`, `repo=` or `namespace=`."))
+            Problem::new(
+                "G0415",
+                Kind::Usage,
+                format!("`{field}` is not `revision=`, `path=`, `repo=` or `namespace=`."),
+            )
         };
         let (key, value) = field.split_once('=').ok_or_else(unknown)?;
         match key {

@@ -40,7 +40,8 @@ fn request(args: Render, now: jiff::Timestamp) -> Request {
         (SetKind::File, args.set_file),
         (SetKind::Literal, args.set_literal),
     ];
-    let sets = given.into_iter().flat_map(|(kind, all)| all.into_iter().map(move |one| (kind, one))).collect();
+    let sets =
+        given.into_iter().flat_map(|(kind, all)| all.into_iter().map(move |one| (kind, one))).collect();
     Request {
         path: args.path,
         name: args.name,

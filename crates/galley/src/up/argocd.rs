@@ -21,7 +21,11 @@ struct Kitchen {
 
 #[async_trait]
 impl galley_argocdserver::Renderer for Kitchen {
-    async fn manifests(&self, application: &Application, revision: &str) -> Result<(Vec<Value>, String), Problem> {
+    async fn manifests(
+        &self,
+        application: &Application,
+        revision: &str,
+    ) -> Result<(Vec<Value>, String), Problem> {
         let (client, repositories) = (self.client.clone(), Arc::clone(&self.repositories));
         galley_gitops::manifests(client, gitops_config(), repositories, application, revision).await
     }

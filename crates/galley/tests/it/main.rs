@@ -7,5 +7,5 @@ mod documents;
 mod floors;
 mod house;
 mod line;
-mod schema;
 mod run;
+mod schema;

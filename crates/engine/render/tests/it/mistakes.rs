@@ -56,10 +56,7 @@ fn printed_text_is_placed_in_the_template() {
     assert!(problem.starts_with("G0301 templates/x.yaml:5:"), "{problem}");
     assert!(problem.contains("The template printed, on line 5: `  z: b: c`."), "{problem}");
     let values = json!({"items": [{"key": "a", "value": 1}, {"key": "a", "value": 2}]});
-    assert_eq!(
-        told(&[("templates/x.yaml", template)], values),
-        "rendered 1 manifests"
-    );
+    assert_eq!(told(&[("templates/x.yaml", template)], values), "rendered 1 manifests");
     assert_eq!(
         told(&[("templates/x.yaml", "# a\n---\n{{ if true }}\nkind: Pod\n{{ end }}\n")], json!({})),
         "G0312 templates/x.yaml:4:1: This is not a Kubernetes object: it has no `apiVersion`."

@@ -127,7 +127,10 @@ fn time_and_randomness_come_from_outside() {
             *byte = next;
         }
     });
-    let known = Surroundings { known: Some((jiff::Timestamp::from_second(1_700_000_000).unwrap(), random)), ..Surroundings::default() };
+    let known = Surroundings {
+        known: Some((jiff::Timestamp::from_second(1_700_000_000).unwrap(), random)),
+        ..Surroundings::default()
+    };
     let manifests =
         render_chart_in(&files, &ValueSources::default(), &release(), &capabilities(), known).unwrap();
     assert_eq!(manifests[0].value["data"]["at"], json!(2023));
