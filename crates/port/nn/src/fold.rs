@@ -220,26 +220,28 @@ impl Folder {
         }
         let window = window(node, value.pads, (height, width), input)?;
         let group = node.int("group").unwrap_or(1);
-        let op = if group == 1 && per_group == input.channels {
-            let plain = window.kernel == (1, 1) && window.stride == (1, 1) && window.pads == [0; 4];
-            let another = self.layers.iter().any(|layer| matches!(layer.op, Op::Dense(_)));
-            match value.source {
-                Source::Input if another => return Err(unknown("two convolutions of the network's input")),
-                Source::Input => Op::Dense(window),
-                Source::Layer(_) if plain => Op::Pointwise,
-                Source::Layer(_) => {
-                    return Err(unknown(&format!("a {height}x{width} convolution over all channels")));
+        let plain = window.kernel == (1, 1) && window.stride == (1, 1) && window.pads == [0; 4];
+        let of_each = group == input.channels as i64 && per_group == 1 && outputs == input.channels;
+        let of_all = group == 1 && per_group == input.channels;
+        // Of a single channel both are true.
+        let op = match value.source {
+            Source::Input if of_all => {
+                if self.layers.iter().any(|layer| matches!(layer.op, Op::Dense(_))) {
+                    return Err(unknown("two convolutions of the network's input"));
                 }
+                Op::Dense(window)
             }
-        } else if group == input.channels as i64 && per_group == 1 && outputs == input.channels {
-            let square = height == width && window.stride.0 == window.stride.1;
-            let known = square && matches!(height, 3 | 5 | 7) && matches!(window.stride.0, 1 | 2);
-            if !known || value.source == Source::Input {
-                return Err(unknown(&format!("a {height}x{width} convolution of each channel like this")));
+            Source::Layer(_) if of_all && plain => Op::Pointwise,
+            Source::Layer(_) if of_each => {
+                let square = height == width && window.stride.0 == window.stride.1;
+                if !square || !matches!(height, 3 | 5 | 7) || !matches!(window.stride.0, 1 | 2) {
+                    return Err(unknown(&format!("a {height}x{width} convolution of each channel like this")));
+                }
+                Op::Depthwise(window)
             }
-            Op::Depthwise(window)
-        } else {
-            return Err(unknown("convolutions in groups"));
+            _ if of_all => return Err(unknown(&format!("a {height}x{width} convolution over all channels"))),
+            _ if of_each => return Err(unknown("a convolution of each channel of the network's input")),
+            _ => return Err(unknown("convolutions in groups")),
         };
         let (height, width) =
             window.output(input).ok_or_else(|| mismatch("a kernel larger than the picture"))?;
@@ -266,10 +268,8 @@ impl Folder {
     }
 
     fn batch_norm(&mut self, node: &Node) -> Result<Value, LoadError> {
-        let mut rows = Vec::new();
-        for index in 1..5 {
-            rows.push(self.floats(node, index)?.floats.clone());
-        }
+        let row = |index| self.floats(node, index).map(|tensor| tensor.floats.clone());
+        let rows = [row(1)?, row(2)?, row(3)?, row(4)?];
         let epsilon = node.float("epsilon").unwrap_or(1e-5);
         let refused = || unknown("batch norm that does not follow a convolution directly");
         let (index, layer) = self.only_reader(&node.inputs[0]).ok_or_else(refused)?;
@@ -281,12 +281,12 @@ impl Folder {
             return Err(mismatch("a batch norm has another length than the channels"));
         }
         let per_output = layer.weight.len() / outputs;
-        for channel in 0..outputs {
-            let scale = rows[0][channel] / (rows[3][channel] + epsilon).sqrt();
-            for weight in &mut layer.weight[channel * per_output..(channel + 1) * per_output] {
-                *weight *= scale;
-            }
-            layer.bias[channel] = (layer.bias[channel] - rows[2][channel]) * scale + rows[1][channel];
+        let channels = layer.weight.chunks_exact_mut(per_output).zip(&mut layer.bias).enumerate();
+        for (channel, (weights, bias)) in channels {
+            let [gain, shift, mean, variance] = [0, 1, 2, 3].map(|row: usize| rows[row][channel]);
+            let scale = gain / (variance + epsilon).sqrt();
+            weights.iter_mut().for_each(|weight| *weight *= scale);
+            *bias = (*bias - mean) * scale + shift;
         }
         Ok(Value::plain(Source::Layer(index)))
     }
@@ -443,7 +443,7 @@ impl Folder {
             let wanted = node.inputs.get(1).and_then(|name| self.constants.get(name));
             let ints = wanted.map(|tensor| tensor.ints.clone()).unwrap_or_default();
             let channels = shape.channels as i64;
-            if !matches!(ints[..], [0 | -1 | 1, c] if c == channels || (c == -1 && ints[0] != -1)) {
+            if !matches!(ints[..], [-1..=1, c] if c == channels || (c == -1 && ints[0] != -1)) {
                 return Err(unknown("a `Reshape` like this"));
             }
         }

@@ -9,6 +9,10 @@
 //! - Functions for an instruction set are reached only through an [`Isa`] that this processor has.
 
 #![allow(unsafe_code)]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "fixed bounds over small arrays keep the sums in registers; the loops read like the formulas"
+)]
 
 mod depthwise;
 mod gemm;
