@@ -25,8 +25,8 @@ import time
 
 def workflow(steps, image):
     chain, fan = steps // 4, steps - steps // 4 - 12
-    note = 'echo "$NODE $(date +%s%N)" >> /ledger/begun; sleep 0.0$(( $(date +%N | tr -d 0 | cut -c1-1) )); '
-    done = 'echo "$NODE $(date +%s%N)" >> /ledger/ended'
+    note = 'echo "$NODE" >> /ledger/begun; sleep 0.05; '
+    done = 'echo "$NODE" >> /ledger/ended'
     env = [{"name": "NODE", "value": "{{pod.name}}"}]
     mount = [{"name": "ledger", "mountPath": "/ledger"}]
 
