@@ -235,7 +235,9 @@ impl Folder {
             Source::Layer(_) if of_each => {
                 let square = height == width && window.stride.0 == window.stride.1;
                 if !square || !matches!(height, 3 | 5 | 7) || !matches!(window.stride.0, 1 | 2) {
-                    return Err(unknown(&format!("a {height}x{width} convolution of each channel like this")));
+                    return Err(unknown(&format!(
+                        "a {height}x{width} convolution of each channel like this"
+                    )));
                 }
                 Op::Depthwise(window)
             }
