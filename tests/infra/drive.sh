@@ -22,7 +22,12 @@ drive_open() {
     cp "$HERE"/plugin-free/* "$drive_dir/"
     drive_args=(--tool "$1" --var "facts_dir=$drive_dir/facts" --var "python=$CLOUD_PYTHON" --var "suffix=$2")
 }
-no_changes() { g plan "$@" 2>&1 | tee /dev/stderr | grep -q '^Nothing is to be changed'; }
+no_changes() {
+    local out
+    out=$(g plan "$@" 2>&1) || { printf '%s\n' "$out"; return 1; }
+    printf '%s\n' "$out"
+    [[ $out == *"Nothing is to be changed"* ]]
+}
 left_as_it_was() { if listing | diff "$WORK/before.txt" - >"$WORK/left.txt"; then ok "$1: the project is as it was before"; else bad "$1: left in the project"; cat "$WORK/left.txt"; fi; }
 mode_of() { stat -c %a "$1"; }
 
