@@ -86,6 +86,7 @@ fn later_values_win() {
         inline: Some(json!({"d": 4, "g": 4})),
         set: &[("g".to_owned(), "5".to_owned()), ("h".to_owned(), "6".to_owned())],
         set_string: &[("h".to_owned(), "7".to_owned()), ("f".to_owned(), "null".to_owned())],
+        ..ValueSources::default()
     };
     let manifests = render_chart(&files, &sources, &release(), &capabilities()).unwrap();
     assert_eq!(
@@ -126,7 +127,10 @@ fn time_and_randomness_come_from_outside() {
             *byte = next;
         }
     });
-    let known = Surroundings { known: Some((jiff::Timestamp::from_second(1_700_000_000).unwrap(), random)) };
+    let known = Surroundings {
+        known: Some((jiff::Timestamp::from_second(1_700_000_000).unwrap(), random)),
+        keys: None,
+    };
     let manifests =
         render_chart_in(&files, &ValueSources::default(), &release(), &capabilities(), known).unwrap();
     assert_eq!(manifests[0].value["data"]["at"], json!(2023));
