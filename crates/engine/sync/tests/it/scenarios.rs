@@ -211,7 +211,7 @@ fn a_refused_object_fails_its_wave() {
     let done = cluster.sync(&wanted("0"), &Options::default());
     assert_eq!(done.message, format!("one or more objects failed to apply, reason: {reason}"));
     let expected = [
-        "a Synced Succeeded Sync: configmap/a created".to_owned(),
+        "a Synced Running Sync: configmap/a created".to_owned(),
         format!("s SyncFailed Failed Sync: {reason}"),
     ];
     assert_eq!(lines(&done), expected);
