@@ -7,6 +7,7 @@ mod addresses;
 mod argocd;
 mod doors;
 mod house;
+mod owner;
 mod ports;
 mod seed;
 mod show;

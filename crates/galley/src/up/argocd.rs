@@ -1,11 +1,11 @@
 //! Argo CD's API on this machine, for `argocd`-like clients and scripts.
 //!
-//! It asks for no token, as the dashboard does not: it listens on loopback only, answers only to names of loopback, and
-//! takes changes as JSON only, which pages of other sites cannot send.
+//! Whoever runs Galley needs no token here, as with an Argo CD that a person has on their own machine: see `owner`.
 
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
+use galley_apiserver::{TokenAuthority, User};
 use galley_argo_cd::Application;
 use galley_git::Repo;
 use galley_problem::Problem;
@@ -32,13 +32,22 @@ impl galley_argocdserver::Renderer for Kitchen {
 }
 
 /// The API over the Applications of this control plane.
-pub fn router(client: &kube::Client, own: Repo, mirrors: PathBuf, clock: &Arc<dyn Clock>) -> axum::Router {
+pub fn router(
+    client: &kube::Client,
+    own: Repo,
+    mirrors: PathBuf,
+    clock: &Arc<dyn Clock>,
+    tokens: &TokenAuthority,
+) -> axum::Router {
     let clock = Arc::clone(clock);
-    galley_argocdserver::router(galley_argocdserver::Deps {
+    let known = tokens.clone();
+    let masters = move |user: User| user.groups.iter().any(|group| group == "system:masters");
+    let router = galley_argocdserver::router(galley_argocdserver::Deps {
         client: client.clone(),
         renderer: Arc::new(Kitchen { client: client.clone(), repositories: repositories(own, mirrors) }),
-        authorize: None,
+        authorize: Arc::new(move |token| known.verify(token).is_some_and(masters)),
         now: Arc::new(move || clock.now()),
         namespace: gitops_config().namespace,
-    })
+    });
+    super::owner::trusted(router, &tokens.admin_token())
 }

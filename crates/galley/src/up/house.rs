@@ -166,7 +166,8 @@ impl House {
         let (endpoints_out, endpoints_in) = watch::channel(endpoints);
         let states = states(state, &clock, &authorize)?;
         dashboard(&mut listeners, &mut supervisor, &client, &clock, &endpoints_in, states)?;
-        let argocd = super::argocd::router(&client, repository.clone(), state.path("mirrors"), &clock);
+        let argocd =
+            super::argocd::router(&client, repository.clone(), state.path("mirrors"), &clock, &tokens);
         supervisor.serve("argocd", listeners.take("argocd")?, argocd);
         let (settled_out, settled) = watch::channel(false);
         let (trouble_out, trouble) = watch::channel(None);

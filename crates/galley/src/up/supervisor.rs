@@ -50,7 +50,8 @@ impl Supervisor {
     /// Serves a router until told to stop; requests under way may end.
     pub fn serve(&mut self, name: &'static str, listener: TcpListener, router: axum::Router) {
         self.try_start(name, move |stop| async move {
-            axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+            let service = router.into_make_service_with_connect_info::<super::owner::Ends>();
+            axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await
         });
     }
 

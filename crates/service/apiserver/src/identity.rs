@@ -42,6 +42,12 @@ impl User {
 pub fn kubeconfig(server_url: &str, ca_pem: &str, token: &Secret<String>, namespace: &str) -> String {
     // JSON strings are YAML strings; nothing in them can end the line they are on.
     let quoted = |text: &str| json!(text).to_string();
+    // A word stands as it is, as people's scripts expect a token to.
+    let word = |text: &str| {
+        let plain = text.starts_with(|first: char| first.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if plain { text.to_owned() } else { quoted(text) }
+    };
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: galley\n\
          clusters:\n- name: galley\n  cluster:\n    server: {}\n    certificate-authority-data: {}\n\
@@ -49,7 +55,7 @@ pub fn kubeconfig(server_url: &str, ca_pem: &str, token: &Secret<String>, namesp
          contexts:\n- name: galley\n  context:\n    cluster: galley\n    user: galley\n    namespace: {}\n",
         quoted(server_url),
         STANDARD.encode(ca_pem),
-        quoted(token.expose()),
+        word(token.expose()),
         quoted(namespace),
     )
 }

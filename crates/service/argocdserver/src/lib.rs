@@ -44,6 +44,9 @@ pub trait Renderer: Send + Sync {
     ) -> Result<(Vec<Value>, String), Problem>;
 }
 
+/// Whether a token may do everything.
+pub type Authorize = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// What the API needs.
 #[derive(Clone)]
 pub struct Deps {
@@ -51,8 +54,8 @@ pub struct Deps {
     pub client: kube::Client,
     /// Renders Applications.
     pub renderer: Arc<dyn Renderer>,
-    /// Whether a token may do everything; `None`: everybody may.
-    pub authorize: Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>,
+    /// Whether a token may do everything.
+    pub authorize: Authorize,
     /// The time.
     pub now: Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>,
     /// The namespace of Applications.

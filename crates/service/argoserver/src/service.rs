@@ -94,6 +94,9 @@ pub trait Actions: Send + Sync + 'static {
     async fn artifact(&self, key: &str) -> Option<File>;
 }
 
+/// Whose token a text is, if it is a valid one.
+pub type Authorize = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What the service needs.
 #[derive(Clone)]
 pub struct Deps {
@@ -104,7 +107,7 @@ pub struct Deps {
     /// Ends the streams that are open.
     pub shutdown: CancellationToken,
     /// Whose token this is, if it is valid.
-    pub authorize: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub authorize: Authorize,
 }
 
 /// What all handlers share.
@@ -114,7 +117,7 @@ pub(crate) struct Context {
     pub(crate) actions: Arc<dyn Actions>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) streams: Arc<tokio::sync::Semaphore>,
-    authorize: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    authorize: Authorize,
 }
 
 pub(crate) type Cx = State<Arc<Context>>;

@@ -98,12 +98,12 @@ fn waiting(pod: &Pod) -> Option<String> {
     if phase == "Succeeded" || phase == "Running" && ready {
         return None;
     }
-    let states = status
+    let mut states = status
         .container_statuses
         .iter()
         .flatten()
         .filter_map(|one| one.state.as_ref()?.waiting.as_ref()?.reason.clone());
-    let reason = states.last().map_or_else(String::new, |reason| format!(" ({reason})"));
+    let reason = states.next_back().map_or_else(String::new, |reason| format!(" ({reason})"));
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     Some(format!("{}/{name}: {phase}{reason}", pod.metadata.namespace.as_deref().unwrap_or_default()))
 }

@@ -1,5 +1,6 @@
 //! Plan, consent, apply.
 
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::time::Instant;
 
 use galley_iac::{Error, Journal, Mode, Outcome, Plan, Workspace};
@@ -207,16 +208,15 @@ async fn server_of(space: &Workspace, here: &Here, node: &str) -> Result<String,
 /// What is about to be made, with what of the same name exists already: that is never ours to remove.
 async fn journal(here: &Here, plan: &Plan, left: Leftover) -> Result<Journal, Problem> {
     let creates = Journal::creates(plan);
-    let mut before = std::collections::BTreeMap::new();
+    let mut before = BTreeMap::new();
     if creates.iter().any(|planned| galley_iac::openstack::knows(&planned.kind)) {
         let client = recover::cloud(here).await?;
         let groups: Vec<String> = recover::groups(&here.space.resources(&here.screen).await?);
         for planned in &creates {
             let key = Journal::key(planned);
-            if !before.contains_key(&key) {
-                let ids =
-                    galley_iac::openstack::existing(&client, planned, &groups).await.map_err(Error::from)?;
-                before.insert(key, ids);
+            if let Entry::Vacant(place) = before.entry(key) {
+                let ids = galley_iac::openstack::existing(&client, planned, &groups).await;
+                place.insert(ids.map_err(Error::from)?);
             }
         }
     }

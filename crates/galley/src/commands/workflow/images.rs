@@ -251,10 +251,13 @@ pub fn references(value: &Value, into: &mut Vec<String>) {
         Value::Object(map) => {
             for (key, inner) in map {
                 match inner {
-                    Value::String(image) if key == "image" && !image.contains("{{") => {
-                        if !image.is_empty() && !into.contains(image) {
-                            into.push(image.clone());
-                        }
+                    Value::String(image)
+                        if key == "image"
+                            && !image.is_empty()
+                            && !image.contains("{{")
+                            && !into.contains(image) =>
+                    {
+                        into.push(image.clone());
                     }
                     other
                         if !matches!(

@@ -187,12 +187,12 @@ impl Follow<'_> {
 /// A node's name without the workflow's and without the groups of steps.
 fn short(node: &str) -> String {
     let below = node.find(['.', '[']).map_or("", |at| &node[at..]);
-    let is_group = |part: &&str| !part.is_empty() && !(part.starts_with('[') && part.ends_with(']'));
+    let is_node = |part: &&str| !(part.is_empty() || part.starts_with('[') && part.ends_with(']'));
     let parts = below.split('.').map(|part| match part.rfind('[') {
         Some(at) if part.ends_with(']') => &part[..at],
         _ => part,
     });
-    parts.filter(is_group).collect::<Vec<_>>().join(".")
+    parts.filter(is_node).collect::<Vec<_>>().join(".")
 }
 
 /// Waits for a line of standard input; never again once that has ended. Reading begins with the first call: a program
