@@ -64,16 +64,18 @@ fn plain(method: &Method, headers: &HeaderMap) -> bool {
 
 fn is_mine(ends: Ends) -> bool {
     let Some(server) = ends.server.filter(|_| ends.client.ip().is_loopback()) else { return false };
-    let own = rustix::process::getuid().as_raw();
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        std::fs::read_to_string(table).is_ok_and(|text| owner(&text, ends.client, server) == Some(own))
-    })
+    let tables: String = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(table).ok())
+        .collect();
+    let mine = owner(&tables, server, ends.client);
+    mine.is_some() && mine == owner(&tables, ends.client, server)
 }
 
-/// The user id of the socket from `local` to `remote`, by the kernel's table of sockets.
-fn owner(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+/// The user id of the socket from `local` to `remote`, by the kernel's tables of sockets.
+fn owner(tables: &str, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
     let (local, remote) = (spellings(local), spellings(remote));
-    table.lines().skip(1).find_map(|line| {
+    tables.lines().find_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let (from, to) = (words.nth(1)?, words.next()?);
         let here = local.iter().any(|one| one == from) && remote.iter().any(|one| one == to);
@@ -142,6 +144,7 @@ mod tests {
         let listener = TcpListener::bind(at(0)).await.expect("binds");
         let server = listener.local_addr().expect("an address");
         let client = tokio::net::TcpStream::connect(server).await.expect("connects");
+        let _accepted = listener.accept().await.expect("accepts");
         let ends = Ends { client: client.local_addr().expect("an address"), server: Some(server) };
         assert_eq!(is_mine(ends), cfg!(target_os = "linux"));
     }
